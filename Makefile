@@ -1,0 +1,70 @@
+# Verge: build, host tests and tools. `make help` lists the targets.
+
+BUILD   ?= build
+CC      ?= gcc
+HOSTCC  ?= gcc
+CLANG   ?= clang
+NASM    ?= nasm
+OBJCOPY ?= objcopy
+LD      ?= ld
+
+VERSION := 0.1
+COMMIT  := $(shell git rev-parse --short=10 HEAD 2>/dev/null || echo unknown)
+
+WARN := -Wall -Wextra -Werror -Wconversion -Wshadow -Wmissing-prototypes -Wvla -Wundef -Wstrict-prototypes
+# Ring 0: freestanding C11, general registers only, no red zone; one global stack-protector guard, set at boot.
+CFLAGS := -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
+          -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fstack-protector-strong \
+          -mstack-protector-guard=global -ffile-prefix-map=$(CURDIR)=. $(WARN) -I. -I$(BUILD)/gen $(EXTRA_CFLAGS)
+# Host tests: the same sources under ASan and UBSan.
+HOSTFLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
+             $(WARN) -I. -DVERGE_HOST $(HOST_EXTRA)
+FUZZFLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -DVERGE_HOST
+
+# ---- the hypervisor ------------------------------------------------------------------------------------------------
+C_SRC   := $(sort $(wildcard lib/*.c boot/*.c arch/x86/*.c arch/x86/decode/*.c arch/x86/svm/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c))
+ASM_SRC := $(sort $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm guest/*.asm))
+OBJ     := $(C_SRC:%.c=$(BUILD)/hv/%.o) $(ASM_SRC:%.asm=$(BUILD)/hv/%.asm.o)
+
+# ---- what also runs on the host: everything without hardware -------------------------------------------------------
+HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard devices/*.c arch/x86/decode/*.c) \
+            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/ledger.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid.c guest/settings.c boot/info*.c))
+HOST_OBJ := $(HOST_SRC:%.c=$(BUILD)/host/%.o)
+UNIT     := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
+FUZZ     := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BIN := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+
+.PHONY: all help unit fuzz clean
+all: $(BUILD)/verge.elf32 ## build the hypervisor image
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# ---- host unit tests and fuzzers -----------------------------------------------------------------------------------
+$(BUILD)/host/%.o: %.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(HOSTFLAGS) -MMD -c $< -o $@
+
+$(BUILD)/libverge-host.a: $(HOST_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+# A test may name libraries it needs in a line `// LIBS: -lzydis`.
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libverge-host.a $(wildcard tests/unit/*.h)
+	@mkdir -p $(@D)
+	$(HOSTCC) $(HOSTFLAGS) $< $(BUILD)/libverge-host.a -lcmocka $$(sed -n 's|^// LIBS: ||p' $<) -o $@
+
+unit: $(UNIT_BIN) ## build and run the host unit tests (ASan, UBSan)
+	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(HOST_SRC) $(wildcard lib/*.h devices/*.h hv/*.h hv/devapi/*.h arch/x86/decode/*.h guest/*.h)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZFLAGS) $< $(HOST_SRC) -o $@
+
+fuzz: $(FUZZ_BIN) ## build the libFuzzer targets
+
+clean: ## remove everything built
+	rm -rf $(BUILD)
+
+-include $(HOST_OBJ:.o=.d)
