@@ -67,4 +67,5 @@ fuzz: $(FUZZ_BIN) ## build the libFuzzer targets
 clean: ## remove everything built
 	rm -rf $(BUILD)
 
+include tests/guests/guests.mk
 -include $(HOST_OBJ:.o=.d)
