@@ -3,8 +3,6 @@
 
 #define COUNTED_FIXED 3 /* instructions of counted_loop outside its loop, between the readings */
 
-uint64_t counted_loop(uint64_t rounds, uint64_t *before_tsc); /* loads.asm */
-
 /* `count rounds=N`: TSC cycles against instructions. per=8 for icount shift=3. */
 bool test_count(void) {
     uint64_t rounds = word_number("rounds", 1000000), per = word_number("per", 1), before = 0;

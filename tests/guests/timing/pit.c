@@ -40,15 +40,23 @@ static void setup(struct pit_test *t) {
 }
 
 /* The control word may raise OUT: that edge is taken back by the 8259's ICW1, before IRQ 0 is unmasked. */
-static void program(unsigned mode) {
+static void program(const struct grid *grid, unsigned mode) {
     pit_control(0, mode);
     pic_start();
     pic_unmask(0);
+    if (grid->kind != GRID_QEMU) return;
+    irq0_record(NULL, 0); /* QEMU raises OUT at the count, and its ICW1 forgets that the line is high: let that tick pass */
+    interrupts_on();
+    if (mode == 3) {
+        pit_count(0, PIT_MAX_COUNT);
+        load_halt(&irq0_count, 1);
+    }
+    interrupts_off();
 }
 
 static void run_periodic(struct pit_test *t) {
     uint32_t count = (uint32_t)word_number("count", pit_count_for(word_thousandths("hz", 1000000)));
-    program(t->mode);
+    program(&t->grid, t->mode);
     irq0_record(t->handler_tsc, t->events);
     interrupts_on();
     uint64_t end = pit_count(0, count);
@@ -78,7 +86,7 @@ static void run_one_shots(struct pit_test *t) {
     uint64_t seed = word_number("seed", 1), least = word_number("least", 1);
     uint64_t most = word_number("most", t->load == load_halt ? PIT_MAX_COUNT : 3000);
     if (least < 1 || most > PIT_MAX_COUNT || least > most) guest_fail("least=, most=: 1 to 65536");
-    program(t->mode);
+    program(&t->grid, t->mode);
     irq0_record(t->handler_tsc, t->events);
     interrupts_on();
     for (uint64_t i = 0; i < t->events; i++) {

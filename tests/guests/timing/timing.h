@@ -18,6 +18,9 @@ bool test_spin(void);
 bool test_busy(void);
 bool test_bench(void);
 
+/* Two instructions a round; returns the TSC behind it, *before_tsc: in front (loads.asm). */
+uint64_t counted_loop(uint64_t rounds, uint64_t *before_tsc);
+
 /* A mark for the host side: a byte written to port 80h, only with marks=1. */
 void mark(uint8_t value);
 
