@@ -44,8 +44,7 @@ const struct bus_region *bus_find(const struct bus *bus, uint64_t address)
     return bus->regions[low - 1];
 }
 
-/* ---- adding
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- adding ---- */
 
 static bool region_is_sound(const struct bus *bus, const struct bus_region *region)
 {
@@ -115,8 +114,7 @@ const struct bus_region *bus_add(struct bus *bus, const struct bus_region *regio
     return NULL;
 }
 
-/* ---- access
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- access ---- */
 
 /* One piece of an access that had to be split. */
 struct piece {

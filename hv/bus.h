@@ -1,15 +1,18 @@
 /*
- * The port bus and the MMIO bus of a VM, behind devapi/bus.h. A port is found by two table look-ups, an MMIO address by a binary
- * search over a few sorted regions. Nothing allocates, loops over more than eight bytes, or charges time: that is the exit handlers'.
+ * The port bus and the MMIO bus of a VM, behind devapi/bus.h. A port is found by two table look-ups, an MMIO
+ * address by a binary search over a few sorted regions. Nothing allocates, loops over more than eight bytes,
+ * or charges time: that is the exit handlers'.
  *
  * Called in the monitor on the CPU that owns the VM. A handler may not call back into the same bus.
  *
  * What the buses' specifications leave open, and what Verge does (tests/unit/test_bus.c pins each):
- * 1. An access that is unaligned, wider than the region takes, or crosses the region's end becomes several: at each address, low first,
- *    the widest that the region takes, that is naturally aligned and that fits. So a device never sees an unaligned access.
- * 2. Bytes of a region that it takes only in wider pieces: a read fetches the piece and picks the bytes; a write of them is dropped and
- *    counted as unclaimed.
- * 3. Unclaimed bytes read as ones; written, they are dropped. An access with such bytes is counted once, by its first such address.
+ * 1. An access that is unaligned, wider than the region takes, or crosses the region's end becomes several:
+ *    at each address, low first, the widest that the region takes, that is naturally aligned and that fits.
+ *    So a device never sees an unaligned access.
+ * 2. Bytes of a region that it takes only in wider pieces: a read fetches the piece and picks the bytes; a
+ *    write of them is dropped and counted as unclaimed.
+ * 3. Unclaimed bytes read as ones; written, they are dropped. An access with such bytes is counted once, by
+ *    its first such address.
  * 4. Bytes past port FFFFh, or past the last address, are unclaimed: they do not wrap to 0.
  */
 #ifndef HV_BUS_H
@@ -17,7 +20,7 @@
 
 #include "hv/devapi/bus.h"
 
-#define BUS_REGIONS 48
+#define BUS_REGIONS    48
 #define BUS_PORT_PAGES 24 /* pages of 256 ports that have at least one region */
 
 enum bus_kind { BUS_PORTS, BUS_MMIO };
@@ -34,18 +37,20 @@ struct bus {
     /* BUS_PORTS: in the order added, number 0 left free for "none"; BUS_MMIO: sorted by base. */
     const struct bus_region *regions[BUS_REGIONS + 1];
     unsigned page_count;
-    uint8_t page_of[256];                         /* port / 256 -> page; page 0 is empty and shared */
-    uint8_t region_at[BUS_PORT_PAGES + 1][256];   /* page, port % 256 -> region number */
+    uint8_t page_of[256];                       /* port / 256 -> page; page 0 is empty and shared */
+    uint8_t region_at[BUS_PORT_PAGES + 1][256]; /* page, port % 256 -> region number */
     struct bus_counters counters;
 };
 
 /* What bus_add() returns for a region that it refuses though it overlaps none; the name says why. */
-extern const struct bus_region bus_region_malformed; /* length 0, past the end, no operations, impossible widths */
+extern const struct bus_region
+    bus_region_malformed; /* length 0, past the end, no operations, impossible widths */
 extern const struct bus_region bus_region_no_room;
 
 void bus_init(struct bus *bus, enum bus_kind kind);
 
-/* width: 1 to 8 bytes (the bus takes any; a larger one counts as 8). Returns the value in the low bytes, the rest 0. */
+/* width: 1 to 8 bytes (the bus takes any; a larger one counts as 8). Returns the value in the low bytes, the
+ * rest 0. */
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned width);
 void bus_write(struct bus *bus, uint64_t address, unsigned width, uint64_t value);
 
