@@ -27,14 +27,12 @@ bench_%1:
     ret
 %endmacro
 
-%define EDX_ESI mov edx, esi
-%define EAX_ESI mov eax, esi
-BENCH none, 0, 0, EDX_ESI, nop
-BENCH cpuid, 0, 0, EAX_ESI, cpuid
-BENCH latch, 0, 0, EAX_ESI, out 0x43, al
-BENCH pit_read, 0, 0, EDX_ESI, in al, 0x40
-BENCH port61, 0, 0, EDX_ESI, in al, 0x61
-BENCH uart_status, 0x3FD, 0, EDX_ESI, in al, dx
-BENCH rdmsr, 0, 0xC0000080, EDX_ESI, rdmsr
-BENCH mmio, 0xFEDFF000, 0, EDX_ESI, mov eax, [rdx]
-BENCH pm_timer, 0x608, 0, EDX_ESI, in eax, dx
+BENCH none, 0, 0, {mov edx, esi}, nop
+BENCH cpuid, 0, 0, {mov eax, esi}, cpuid
+BENCH latch, 0, 0, {mov eax, esi}, out 0x43, al
+BENCH pit_read, 0, 0, {mov edx, esi}, in al, 0x40
+BENCH port61, 0, 0, {mov edx, esi}, in al, 0x61
+BENCH uart_status, 0x3FD, 0, {mov edx, esi}, in al, dx
+BENCH rdmsr, 0, 0xC0000080, {mov edx, esi}, rdmsr
+BENCH mmio, 0xFEDFF000, 0, {mov edx, esi}, mov eax, [rdx]
+BENCH pm_timer, 0x608, 0, {mov edx, esi}, in eax, dx
