@@ -1,7 +1,7 @@
 # The test guests: $(BUILD)/guests/NAME.elf32, Multiboot 1, 64-bit code behind a 32-bit entry. Included by the main Makefile.
 
 GUEST_DIR    := tests/guests
-GUEST_NAMES  := timing
+GUEST_NAMES  := timing clock
 GUEST_CFLAGS := -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
                 -fno-asynchronous-unwind-tables -fno-strict-aliasing -ffunction-sections -fdata-sections \
                 -ffile-prefix-map=$(CURDIR)=. $(WARN) -I.
@@ -31,3 +31,4 @@ $(foreach name,$(GUEST_NAMES),$(eval $(call guest_rule,$(name))))
 # QEMU's and Verge's Multiboot loaders want a 32-bit ELF; the .elf64 beside it keeps the symbols.
 $(BUILD)/guests/%.elf32: $(BUILD)/guests/%.elf64
 	$(OBJCOPY) --strip-all -O elf32-i386 $< $@
+	@test $* != clock || test $$(stat -c %s $@) -le 32768 || { echo "$@: larger than 32 KB"; rm $@; exit 1; }
