@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by run-qemu.sh, run-tests.sh and the tools: messages, long commands that keep talking, missing tools.
 #
 # What a caller gets:
@@ -19,6 +20,9 @@ watched() {
     shift 2
     "$@" >"$log" 2>&1 </dev/null &
     pid=$!
+    # What runs behind us must not outlive us.
+    # shellcheck disable=SC2064 # the id of now
+    trap "kill $pid 2>/dev/null; exit 125" INT TERM HUP
     while kill -0 "$pid" 2>/dev/null; do
         sleep 0.2
         if [ $((SECONDS - shown)) -ge 8 ]; then
@@ -27,6 +31,7 @@ watched() {
         fi
     done
     wait "$pid" || status=$?
+    trap - INT TERM HUP
     if [ "$status" -ne 0 ]; then
         say "$label failed (status $status); the end of $log:"
         show_tail "$log"

@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""Builds QEMU's command line for Verge and its guests, runs it, and turns its status into a verdict.
+
+Called by run-qemu.sh, which has seen to tools, image and guests; see there for the options. Serial port 1 is the
+guest's, port 2 Verge's log; the exit code comes through QEMU's isa-debug-exit at port f4h as (code << 1) | 1.
+
+Exit codes (design.md, Verdict): Verge's own, 124 after a time-out, 125 when there is no verdict. QEMU's status 1 is both
+its own failure and Verge's code 0, so 0 needs a witness: a line with "code 0" on Verge's log.
+"""
+import argparse
+import os
+import re
+import shutil
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+from relay import Relay  # noqa: E402
+from vmline import Guest, LineError, parse_guest, parse_size, words_with_defaults  # noqa: E402
+
+NO_VERDICT = 125
+TIMED_OUT = 124
+MACHINE_SPARE = 192 << 20  # Verge itself (8 MB), page tables, firmware, copies of the modules
+SCREEN_LINE = re.compile(rb"^(?:\[[^\]]*\] )?vg: screen (\S+) (begin|end)\s*$")
+SAID_ZERO = re.compile(rb"\bcode 0\b")
+PREFIX = re.compile(rb"^\[[^\]]*\] vg: ?")
+
+
+class Failure(Exception):
+    """Ends the run with status 125 and this one line."""
+
+
+def parse_options():
+    p = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    p.add_argument("--me", default="run-qemu")
+    p.add_argument("--image", required=True)
+    p.add_argument("--qemu", default="qemu-system-x86_64")
+    p.add_argument("--accel", choices=["icount-idle", "icount", "tcg", "kvm"], required=True)
+    p.add_argument("--shift", type=int, default=0)
+    p.add_argument("--hv", default="")
+    p.add_argument("--vm", action="append", default=[])
+    p.add_argument("--kernel")
+    p.add_argument("--initrd")
+    p.add_argument("--append")
+    p.add_argument("--mem")
+    p.add_argument("--default-kernel", default="")
+    p.add_argument("--default-initrd", default="")
+    p.add_argument("--smp", type=int, default=1)
+    p.add_argument("--timeout", type=float)
+    p.add_argument("--log")
+    p.add_argument("--screen")
+    p.add_argument("--gdb", type=int)
+    p.add_argument("extra", nargs="*")
+    return p.parse_args()
+
+
+def guests_of(o):
+    """The guests that the options ask for; none means Verge's built-in clock guest."""
+    if o.vm:
+        guests = [parse_guest(line) for line in o.vm]
+    elif o.kernel:
+        guests = [Guest(kernel=o.kernel, initrd=o.initrd, command_line=o.append)]
+    else:
+        return []
+    if o.mem:
+        size = parse_size(o.mem)
+        if size is None:
+            raise Failure(f"--mem {o.mem}: a size is a number with K, M or G, such as --mem 256M")
+        guests[0].mem = size
+        guests[0].words.append("mem=" + o.mem)
+    for i, guest in enumerate(guests):
+        guest.name = guest.name or f"vm{i}"
+        guest.kernel = known_file(guest.kernel, o.default_kernel)
+        guest.initrd = known_file(guest.initrd, o.default_initrd)
+    return guests
+
+
+def known_file(name, default):
+    """`debian` names the default kernel or initramfs, unless a file is called so."""
+    if name == "debian" and not os.path.exists(name):
+        if not default:
+            raise Failure("kernel=debian: Debian's kernel is not there and could not be fetched")
+        return default
+    return name
+
+
+def stage(directory, index, path):
+    """A link to `path` under a name that QEMU and Verge split at no blank or comma."""
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
+        raise Failure(f"{path}: no such file, or it can't be read")
+    link = os.path.join(directory, f"{index}-" + re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(path)))
+    os.symlink(os.path.abspath(path), link)
+    return link
+
+
+def machine_bytes(guests):
+    """Memory for the machine: all guests, their files and Verge; never more than the host could hold."""
+    files = sum(os.path.getsize(f) for g in guests for f in (g.kernel, g.initrd) if f)
+    want = max(512 << 20, sum(g.mem for g in guests) + 2 * files + MACHINE_SPARE)
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(want, max(512 << 20, host * 3 // 4))
+
+
+def qemu_command(o, guests, directory):
+    """A function from the two serial ports' descriptors to QEMU's arguments."""
+    defaults = ["console=com1", "log=com2"]
+    if o.accel in ("icount", "icount-idle"):
+        defaults.append("tsc=1000000000")  # 1 ns of virtual time is one tick, whatever the shift
+    if o.screen:
+        defaults.append("screen=log")
+    cpu = "host" if o.accel == "kvm" else "qemu64,+npt,+vgif,+pdpe1gb,+rdtscp"
+    command = [o.qemu, "-accel", "kvm" if o.accel == "kvm" else "tcg", "-M", "q35", "-cpu", cpu,
+               "-m", f"{-(-machine_bytes(guests) >> 20)}M", "-smp", str(o.smp),
+               "-display", "none", "-nodefaults", "-no-reboot",
+               "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
+    if o.accel == "icount-idle":
+        command += ["-icount", f"shift={o.shift},sleep=on"]
+    elif o.accel == "icount":
+        command += ["-icount", f"shift={o.shift},sleep=off", "-seed", "1", "-rtc", "base=2000-01-01,clock=vm"]
+    command += ["-kernel", stage(directory, "v", o.image), "-append", words_with_defaults(o.hv, defaults)]
+    modules = [m for g in guests for m in g.modules()]
+    if modules:
+        strings = [stage(directory, i, path) + " " + words for i, (path, words) in enumerate(modules)]
+        command += ["-initrd", ",".join(s.replace(",", ",,") for s in strings)]
+    if o.gdb is not None:
+        command += ["-gdb", f"tcp:127.0.0.1:{o.gdb}", "-S"]
+
+    def with_ports(com1, com2):
+        ports = []
+        for name, fd in (("com1", com1), ("com2", com2)):
+            ports += ["-chardev", f"socket,id={name},fd={fd}", "-serial", "chardev:" + name]
+        return command + ports + o.extra
+
+    return with_ports
+
+
+class Log:
+    """Verge's lines: the copy for --log, the screens for --screen, and whether a code 0 was reported."""
+
+    def __init__(self, log_file, keep_screens):
+        self.file = log_file
+        self.keep_screens = keep_screens
+        self.screens = []  # (guest, lines)
+        self.current = None
+        self.said_zero = False
+
+    def line(self, line):
+        """Takes one line; returns whether stderr gets it."""
+        if self.file:
+            self.file.write(line + b"\n")
+            self.file.flush()
+        if SAID_ZERO.search(line):
+            self.said_zero = True
+        mark = SCREEN_LINE.match(line)
+        if mark and mark[2] == b"begin":
+            self.current = []
+            self.screens.append((mark[1], self.current))
+        elif mark:
+            self.current = None
+        elif self.current is not None:
+            self.current.append(PREFIX.sub(b"", line))
+        else:
+            return True
+        return not self.keep_screens
+
+    def screen_text(self):
+        """The last screen of each guest; with several, each under its name."""
+        last = dict(self.screens)
+        parts = []
+        for name, lines in last.items():
+            if len(last) > 1:
+                parts.append(b"== " + name)
+            parts += [text.rstrip() for text in lines]
+        return b"\n".join(parts) + b"\n"
+
+
+def verdict(status, ended_by, said_zero):
+    """(exit code, a line that explains it or None) from QEMU's status as subprocess gives it."""
+    if ended_by == "timeout":
+        return TIMED_OUT, None
+    if ended_by == "keys":
+        return NO_VERDICT, "ended by Ctrl-] x: no verdict"
+    if ended_by == "output":
+        return NO_VERDICT, "nobody reads the output any more: no verdict"
+    if status < 0:
+        return NO_VERDICT, f"QEMU died of signal {-status}: no verdict"
+    if status % 2 == 0:
+        return NO_VERDICT, f"QEMU ended with status {status}, not through Verge (a triple fault?): no verdict"
+    code = status >> 1
+    if code == 0 and not said_zero:
+        return NO_VERDICT, "QEMU ended with status 1 and Verge reported no code 0: no verdict"
+    return code, None
+
+
+def temporary_directory():
+    """A directory without blanks and commas in its name, whatever TMPDIR says; its length never differs."""
+    for base in ("/tmp", "/dev/shm", "/var/tmp"):
+        if os.access(base, os.W_OK | os.X_OK):
+            return tempfile.mkdtemp(prefix="verge-", dir=base)
+    raise Failure("no temporary directory can be made under /tmp")
+
+
+def open_standard_descriptors():
+    """A closed 0, 1 or 2 would be handed to the next socket."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def run(o, directory):
+    """Runs the emulator; returns the exit code, or None and the signal that ended it."""
+    try:
+        log_file = open(o.log, "wb") if o.log else None
+        if o.screen:
+            open(o.screen, "wb").close()
+    except OSError as e:
+        raise Failure(f"{e.filename}: {e.strerror}") from e
+    command = qemu_command(o, guests_of(o), directory)
+    log = Log(log_file, bool(o.screen))
+    relay = Relay(lambda text: f"{o.me}: {text}", log.line, o.timeout)
+    try:
+        status = relay.run(command, 2)
+    except OSError as e:
+        raise Failure(f"{o.qemu} can't be started: {e.strerror}") from e
+    if isinstance(relay.ended_by, int):
+        return None, relay.ended_by
+    code, text = verdict(status, relay.ended_by, log.said_zero)
+    if relay.ended_by == "timeout":
+        say(o, f"time-out after {o.timeout:g} s; the last serial lines:")
+        for line in relay.tail[-10:]:
+            sys.stderr.buffer.write(b"    " + line.rstrip(b"\r") + b"\n")
+    if o.screen:
+        if log.screens:
+            with open(o.screen, "wb") as f:
+                f.write(log.screen_text())
+        else:
+            say(o, f"Verge's log holds no screen: {o.screen} is empty")
+    if text:
+        say(o, text)
+    return code, None
+
+
+def say(o, text):
+    sys.stderr.write(f"{o.me}: {text}\n")
+    sys.stderr.flush()
+
+
+def main():
+    open_standard_descriptors()
+    o = parse_options()
+    directory = None
+    ended_by = None
+    try:
+        directory = temporary_directory()
+        code, ended_by = run(o, directory)
+    except (Failure, LineError) as e:
+        say(o, str(e))
+        code = NO_VERDICT
+    finally:
+        if directory:
+            shutil.rmtree(directory, ignore_errors=True)
+    if ended_by is not None:
+        os.kill(os.getpid(), ended_by)  # so that whoever waits for us sees the same
+    try:
+        sys.stderr.flush()
+    except OSError:
+        pass
+    os._exit(code)
+
+
+main()
