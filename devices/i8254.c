@@ -34,7 +34,9 @@ static void publish(struct i8254 *pit, unsigned channel)
     const struct i8254_counter *counter = &pit->state.counter[channel];
     struct i8254_timer *timer = &pit->timer[channel];
 
-    timer->change_edge = pit->out[channel].sink ? i8254_counter_next_change(counter) : I8254_NEVER;
+    if (!pit->out[channel].sink)
+        return;
+    timer->change_edge = i8254_counter_next_change(counter);
     deadline_set(&timer->deadline,
                  timer->change_edge == I8254_NEVER ? DEADLINE_NEVER : grid_cycles(pit->grid, timer->change_edge));
     irq_line_set(&pit->out[channel], counter->out);

@@ -2,7 +2,7 @@
  * One counter of an 8254; the contract is in i8254_counter.h. Called by i8254.c only, in the monitor, during a bus access or a deadline.
  *
  * What the datasheet leaves open, and what is done here (tests/unit/test_i8254_choices.c has one test for each number):
- *  1. From a control word to the first load CE stands still and can be read.
+ *  1. From a control word to the first load CE stands still; it reads as it did, also when BCD has changed.
  *  2. A trigger before the first count after a control word is lost; a control word clears the trigger flip-flop and both latches.
  *  3. A one-byte count in mode 0 sets OUT low at once, as the first byte of a two-byte count does.
  *  4. Half a two-byte count is never loaded: until its MSB comes, reloads and triggers use the last whole count.
@@ -74,7 +74,7 @@ static uint16_t digits(const struct i8254_counter *counter)
 {
     uint32_t value = counter->value;
 
-    if (is_bcd(counter))
+    if (is_bcd(counter) && counter->loaded)
         value = (value / 1000 % 10) << 12 | (value / 100 % 10) << 8 | (value / 10 % 10) << 4 | value % 10;
     return (uint16_t)value;
 }
@@ -249,12 +249,12 @@ uint64_t i8254_counter_next_change(const struct i8254_counter *counter)
 
 void i8254_counter_control(struct i8254_counter *counter, uint8_t control)
 {
+    counter->value = digits(counter); /* choice 1 */
     counter->control = control & CONTROL_BITS;
     counter->out = mode_of(counter) != 0;
     counter->null_count = 1;
     counter->count = 0;
     counter->loaded = 0;
-    counter->value &= BINARY_MODULUS - 1;
     counter->first_byte = 0;
     counter->triggered = 0;
     counter->load_due = 0;

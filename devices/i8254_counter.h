@@ -18,7 +18,7 @@
 /* Guest-visible state, without padding. Flags are 0 or 1. */
 struct i8254_counter {
     uint64_t edge;          /* the edge up to which the rest holds */
-    uint32_t value;         /* counting element (CE): 0 to 65536 */
+    uint32_t value;         /* counting element (CE): 0 to 65536; while loaded is 0, as the guest reads it */
     uint32_t count;         /* count register (CR): 1 to 65536; 0: none written since the control word */
     uint32_t loaded;        /* the count that CE was last loaded from; 0: none since the control word */
     uint16_t latched_count; /* output latch (OL), as the guest reads it */
