@@ -8,7 +8,8 @@
 #include "guest/load.h"
 
 #define MULTIBOOT_BOOTLOADER_MAGIC UINT64_C(0x2BADB002)
-#define MULTIBOOT_INFO_LOW         UINT64_C(0x10000) /* where the information goes unless the image is there */
+/* Where the information goes unless the image is there. */
+#define MULTIBOOT_INFO_LOW UINT64_C(0x10000)
 
 /* Where an image's bytes go, checked: inside usable RAM, no two overlapping. Used by the two files below. */
 #define MULTIBOOT_SEGMENTS 64
