@@ -8,10 +8,9 @@
  * and ICW1's address bits are taken and ignored), buffered mode (a matter of pins).
  *
  * What the data sheet leaves open; choice N is pinned by test_choice_N in tests/unit/test_i8259.c:
- *  1. INT, once up, stays up until INTA, poll or ICW1, also when the request is masked or its line falls;
- *     the CPU then gets IR7 ("If no interrupt request is present at step 4 ... the 8259A will issue an
- *     interrupt level 7"). It is how a PC that masks a waiting request with IF = 0 comes to its spurious IRQ
- *     7.
+ *  1. INT, once up, stays up until INTA, poll or ICW1, also when the request is masked or its line falls; the
+ *     INTA then gets IR7 (data sheet, "Interrupt Sequence", on a request that was too short). It is how a PC
+ *     that masks a waiting request with IF = 0 comes to its spurious IRQ 7.
  *  2. ICW1 also clears the ISR, the poll command and rotation in automatic EOI; a line that is high then
  *     must fall and rise again.
  *  3. Before the first ICW1 and inside the ICW sequence INT isn't raised; A0 = 0 takes OCW2 and OCW3 there

@@ -1,4 +1,7 @@
-/* One 8259A: priority resolver and command words. Contract: i8259_chip.h; sources: i8259.h; choices: i8259.c. */
+/*
+ * One 8259A: priority resolver, command words, registers. Contract: i8259_chip.h; sources: i8259.h; choices:
+ * i8259.c.
+ */
 #include "devices/i8259_chip.h"
 #include "lib/string.h"
 
