@@ -1,0 +1,73 @@
+/*
+ * The physical CPU: who am I, what time is it, wait, stop. One struct cpu per CPU, found through GS.
+ */
+#ifndef ARCH_X86_API_CPU_H
+#define ARCH_X86_API_CPU_H
+
+#include "lib/base.h"
+
+struct cpu {
+    struct cpu *self;
+    unsigned id;
+    bool timer_fired; /* the one-shot's interrupt was taken since this was last cleared */
+    uint64_t nmis;
+    uint64_t spurious_interrupts;
+    uint64_t stray_interrupts;
+    void *hv; /* what the layer above keeps per CPU */
+};
+
+static inline struct cpu *this_cpu(void)
+{
+    struct cpu *cpu;
+
+    __asm__("movq %%gs:0, %0" : "=r"(cpu));
+    return cpu;
+}
+
+/* The host's time-stamp counter. Not ordered against other instructions: good for marks, not for the world switch. */
+static inline uint64_t host_tsc(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+/* Cycles per second of the host's TSC: measured at boot and rounded (tsc.c), or the word tsc=. */
+uint64_t host_tsc_hz(void);
+
+/* Takes what host interrupts are pending, in a window of one instruction. */
+static inline void cpu_open_interrupts(void)
+{
+    __asm__ volatile("sti; nop; cli" : : : "memory");
+}
+
+/* Sleeps until a host interrupt, takes it, returns with interrupts off. */
+static inline void cpu_wait(void)
+{
+    __asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
+static inline void cpu_relax(void)
+{
+    __asm__ volatile("pause" : : : "memory");
+}
+
+/* Sets the one-shot for the idle loop: its interrupt comes `host_cycles` from now, within the timer's grain. */
+void cpu_set_timer(uint64_t host_cycles);
+
+/* Start of the machine, in the order of hv/main.c. */
+struct boot_info;
+void cpu_init_early(void);
+
+/* One line on what this CPU lacks to run guests, NULL when it can; `warnings` receives up to `most` further lines, returns their number in *count. */
+const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count);
+const char *cpu_backend_name(void);
+
+/* Measures or takes over the TSC rate; override_hz 0: measure. Logs the rate with its error interval. */
+void cpu_init_time(uint64_t override_hz);
+
+/* Enables virtualisation, starts the timer, calibrates the world switch. False with a logged reason on failure. */
+bool cpu_init_virtualisation(void);
+
+#endif

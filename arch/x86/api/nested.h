@@ -1,0 +1,27 @@
+/*
+ * A guest-physical address space: the nested page tables (NPT, EPT) of one VM. Every change goes through one function that records the flush owed;
+ * the world switch pays it at the next entry and asserts that none is left.
+ */
+#ifndef ARCH_X86_API_NESTED_H
+#define ARCH_X86_API_NESTED_H
+
+#include "lib/base.h"
+
+struct nested {
+    uint64_t root;   /* host-physical address of the top table */
+    uint32_t tag;    /* ASID or VPID: unique per VM, never 0 */
+    bool flush_owed; /* a translation was narrowed or removed since the last entry */
+};
+
+void nested_init(struct nested *nested, uint32_t tag);
+
+/* Maps [gpa, gpa + size) to hpa, in the largest pages that fit. All multiples of 4 KB. Allocates tables: at VM creation only. */
+void nested_map(struct nested *nested, uint64_t gpa, uint64_t hpa, uint64_t size, bool writable);
+
+/* Removes the whole leaf that holds gpa, leaving its tables; false when none was there. */
+bool nested_unmap(struct nested *nested, uint64_t gpa);
+
+/* Puts back the leaf that holds gpa after nested_unmap(); false when there never was one. Allocates nothing. */
+bool nested_restore(struct nested *nested, uint64_t gpa);
+
+#endif

@@ -1,0 +1,19 @@
+/* Our own bugs end here: registers, a symbolised backtrace, the last trace records, then halt (or power off under onexit=). Never a guest's doing. */
+#ifndef ARCH_X86_API_PANIC_H
+#define ARCH_X86_API_PANIC_H
+
+#include "lib/base.h"
+
+_Noreturn void panic(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* What the layer above adds to a panic (the trace, the end of the machine); called once, after the backtrace. */
+void panic_set_hook(void (*hook)(void));
+
+/* Type-checked in every build, evaluated in every build: they stand off the hot path. */
+#define ASSERT(condition)                                                                                                \
+    do {                                                                                                                 \
+        if (!(condition))                                                                                                \
+            panic("%s:%d: %s", __FILE__, __LINE__, #condition);                                                          \
+    } while (0)
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * The virtual CPU as the layers above see it; one backend per vendor stands behind it (svm/, later vmx/). run() owns both TSC readings of a
+ * world switch and reports what the guest consumed between them, less the calibrated overhead, and why it stopped, in a neutral record.
+ * arch never calls up: a host interrupt is an exit kind.
+ */
+#ifndef ARCH_X86_API_VCPU_H
+#define ARCH_X86_API_VCPU_H
+
+#include "arch/x86/api/nested.h"
+#include "lib/base.h"
+
+/* General registers in the order of their encoding. */
+enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R15 = 15, REG_COUNT };
+
+enum segment_name { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS, SEGMENT_LDTR, SEGMENT_TR, SEGMENT_COUNT };
+
+/* A segment with its hidden part. */
+struct vcpu_segment {
+    uint64_t base;
+    uint32_t limit;      /* in bytes */
+    uint16_t selector;
+    uint16_t attributes; /* bits 0-3 type, 4 S, 5-6 DPL, 7 P, 8 AVL, 9 L, 10 D/B, 11 G */
+};
+
+#define SEGMENT_ATTRIBUTE_L BIT(9)
+#define SEGMENT_ATTRIBUTE_DB BIT(10)
+
+struct vcpu_table {
+    uint64_t base;
+    uint32_t limit;
+};
+
+/* Control state other than the general registers. */
+struct vcpu_control {
+    uint64_t cr0, cr2, cr3, cr4, efer;
+    uint64_t dr6, dr7;
+    struct vcpu_segment segments[SEGMENT_COUNT];
+    struct vcpu_table gdtr, idtr;
+};
+
+enum event_type { EVENT_EXTERNAL = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFTWARE = 4 };
+
+/* An event that the next entry delivers. */
+struct vcpu_event {
+    bool valid;
+    bool has_error;
+    uint8_t vector;
+    uint8_t type; /* enum event_type */
+    uint32_t error;
+};
+
+struct vcpu {
+    uint64_t *gpr; /* REG_COUNT registers, where the world switch keeps them */
+    uint64_t rip, rflags;
+    bool shadow; /* the next instruction can't be interrupted (STI, MOV SS) */
+    bool window; /* wanted: an exit as soon as the guest can take an external interrupt */
+    struct vcpu_event event;
+    struct nested *nested;
+    struct vcpu_backend *backend;
+};
+
+enum exit_kind {
+    EXIT_HOST_INTERRUPT, /* the timer or another host interrupt; already taken */
+    EXIT_HOST_NMI,
+    EXIT_WINDOW,    /* the guest can take an external interrupt now */
+    EXIT_PORT,      /* IN or OUT: port */
+    EXIT_STRING_IO, /* INS or OUTS: port */
+    EXIT_CPUID,
+    EXIT_HLT,
+    EXIT_RDMSR, /* index in ECX */
+    EXIT_WRMSR,
+    EXIT_MEMORY,    /* a guest-physical address that is not mapped: memory */
+    EXIT_CR8_WRITE, /* MOV CR8, register */
+    EXIT_EXCEPTION, /* intercepted: to be handed back to the guest */
+    EXIT_XSETBV,
+    EXIT_FLUSH,     /* INVD, WBINVD: nothing to do but to complete it */
+    EXIT_UNDEFINED, /* an instruction that this guest's CPU hasn't: #UD */
+    EXIT_FORBIDDEN, /* one that it may not use now: #GP(0) */
+    EXIT_TASK_SWITCH,
+    EXIT_SHUTDOWN, /* triple fault */
+    EXIT_HYPERCALL,
+    EXIT_INVALID, /* the CPU refused the guest's state: code says why */
+    EXIT_KINDS
+};
+
+const char *exit_kind_name(enum exit_kind kind);
+
+struct exit {
+    enum exit_kind kind;
+    bool timer;         /* EXIT_HOST_INTERRUPT: the one-shot was among them */
+    uint8_t length;     /* of the instruction, where the CPU gave it; 0: decode */
+    uint64_t entered;   /* T0, host TSC */
+    uint64_t left;      /* T1, host TSC */
+    uint64_t consumed;  /* guest cycles: (T1 - T0) less the overhead */
+    uint64_t overhead;  /* E + X as subtracted */
+    uint64_t code;      /* the backend's own code, for the trace */
+    union {
+        struct {
+            uint16_t port;
+            uint8_t width; /* bytes */
+            bool in;
+            bool rep;
+        } port;
+        struct {
+            uint64_t gpa;
+            bool write, fetch;
+        } memory;
+        struct {
+            uint8_t vector;
+            bool has_error;
+            uint32_t error;
+        } exception;
+    };
+};
+
+/* What bounds a run. */
+struct run_limits {
+    uint64_t tsc;        /* what a RDTSC as the guest's first instruction reads */
+    uint64_t distance;   /* guest cycles to the next deadline; UINT64_MAX: none */
+    uint64_t lead;       /* how many cycles before it the timer is aimed */
+    uint64_t host_limit; /* host TSC by which to be back in any case */
+    uint64_t host_now;   /* a host TSC reading not later than now: the last one */
+};
+
+/* A new vCPU over an address space, all zero, with this VM's permissions. Allocates. */
+void vcpu_create(struct vcpu *vcpu, struct nested *nested);
+
+/* Back to the state of creation; nested tables stay. */
+void vcpu_reset(struct vcpu *vcpu);
+
+/* The CPU changes hands: extended state, XCR0, debug registers and TSC_AUX of `from` (may be NULL) are saved, those of `to` loaded. */
+void vcpu_switch(struct vcpu *from, struct vcpu *to);
+
+/*
+ * Runs the guest until an exit. vcpu->event is delivered by the entry; if its delivery was cut off, it is valid again afterwards, to be
+ * delivered unchanged. Interrupts off on entry and return.
+ */
+void vcpu_run(struct vcpu *vcpu, const struct run_limits *limits, struct exit *exit);
+
+void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
+void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
+void vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment);
+
+/* Parts of the control state that the hot path needs alone. */
+uint64_t vcpu_cr0(const struct vcpu *vcpu);
+uint64_t vcpu_cr3(const struct vcpu *vcpu);
+uint64_t vcpu_cr4(const struct vcpu *vcpu);
+uint64_t vcpu_efer(const struct vcpu *vcpu);
+uint64_t vcpu_dr6(const struct vcpu *vcpu);
+uint64_t vcpu_cs_base(const struct vcpu *vcpu);
+bool vcpu_in_64bit_code(const struct vcpu *vcpu);
+bool vcpu_in_32bit_code(const struct vcpu *vcpu);
+unsigned vcpu_cpl(const struct vcpu *vcpu);
+void vcpu_set_cr2(struct vcpu *vcpu, uint64_t value);
+void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value);
+
+/* MSRs that live in the vCPU. False: not one of them, or (set) a value that gives #GP. */
+bool vcpu_get_msr(const struct vcpu *vcpu, uint32_t index, uint64_t *value);
+bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value);
+bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value);
+uint64_t vcpu_xcr0(const struct vcpu *vcpu);
+
+/* CPUID of the physical CPU. */
+void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+
+/* Result of the calibration, for the boot line and the landing policy. Cycles. */
+struct switch_costs {
+    uint64_t entry, entry_inject; /* E */
+    uint64_t exit_instruction;    /* X of the plain class */
+    uint64_t spread;              /* largest difference seen between equal runs */
+    uint64_t timer_ticks_per_second;
+};
+const struct switch_costs *vcpu_switch_costs(void);
+
+/* Runs that yielded less than E + X: the class was lowered. */
+uint64_t vcpu_recalibrations(void);
+
+#ifdef VERGE_COUNT
+/* Costly operations on the path from exit to entry, counted by the debug build. */
+struct hot_counts {
+    uint64_t xsave, wrmsr, lapic;
+};
+extern struct hot_counts hot_counts;
+#define HOT_COUNT(field) (hot_counts.field++)
+#else
+#define HOT_COUNT(field) ((void)0)
+#endif
+
+#endif

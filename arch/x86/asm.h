@@ -1,0 +1,159 @@
+/* One-instruction wrappers; inside arch/x86 only. The instruction's manual page is the contract. */
+#ifndef ARCH_X86_ASM_H
+#define ARCH_X86_ASM_H
+
+#include "lib/base.h"
+
+static inline void outb(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+    uint8_t value;
+
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline void outl(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint64_t rdtsc(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline uint64_t rdmsr(uint32_t index)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void wrmsr(uint32_t index, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+/* Reads an MSR that may not exist: false when it gives #GP. */
+static inline bool rdmsr_safe(uint32_t index, uint64_t *value)
+{
+    uint32_t low = 0, high = 0;
+    bool ok;
+
+    __asm__ volatile("1: rdmsr\n"
+                     "   movb $1, %0\n"
+                     "   jmp 3f\n"
+                     "2: movb $0, %0\n"
+                     "3:\n"
+                     ".pushsection .fixup, \"a\"\n"
+                     ".quad 1b, 2b\n"
+                     ".popsection\n"
+                     : "=r"(ok), "+a"(low), "+d"(high)
+                     : "c"(index));
+    *value = (uint64_t)high << 32 | low;
+    return ok;
+}
+
+/* Writes an MSR that may refuse the value: false when it gives #GP. */
+static inline bool wrmsr_safe(uint32_t index, uint64_t value)
+{
+    bool ok;
+
+    __asm__ volatile("1: wrmsr\n"
+                     "   movb $1, %0\n"
+                     "   jmp 3f\n"
+                     "2: movb $0, %0\n"
+                     "3:\n"
+                     ".pushsection .fixup, \"a\"\n"
+                     ".quad 1b, 2b\n"
+                     ".popsection\n"
+                     : "=r"(ok)
+                     : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+    return ok;
+}
+
+struct cpuid_result {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid_result r;
+
+    __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+    return r;
+}
+
+#define DEFINE_CR(n)                                                                                                     \
+    static inline uint64_t read_cr##n(void)                                                                              \
+    {                                                                                                                    \
+        uint64_t value;                                                                                                  \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                               \
+        return value;                                                                                                    \
+    }                                                                                                                    \
+    static inline void write_cr##n(uint64_t value)                                                                       \
+    {                                                                                                                    \
+        __asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                                   \
+    }
+DEFINE_CR(0)
+DEFINE_CR(2)
+DEFINE_CR(3)
+DEFINE_CR(4)
+#undef DEFINE_CR
+
+static inline void invlpg(const void *address)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
+#define CR0_PE BIT64(0)
+#define CR0_MP BIT64(1)
+#define CR0_EM BIT64(2)
+#define CR0_TS BIT64(3)
+#define CR0_ET BIT64(4)
+#define CR0_NE BIT64(5)
+#define CR0_WP BIT64(16)
+#define CR0_NW BIT64(29)
+#define CR0_CD BIT64(30)
+#define CR0_PG BIT64(31)
+#define CR4_PAE BIT64(5)
+#define CR4_OSFXSR BIT64(9)
+#define CR4_UMIP BIT64(11)
+#define CR4_OSXSAVE BIT64(18)
+#define CR4_SMEP BIT64(20)
+#define CR4_SMAP BIT64(21)
+
+#define EFER_SCE BIT64(0)
+#define EFER_LME BIT64(8)
+#define EFER_LMA BIT64(10)
+#define EFER_NXE BIT64(11)
+#define EFER_SVME BIT64(12)
+
+#define MSR_APIC_BASE 0x1Bu
+#define MSR_PAT 0x277u
+#define MSR_EFER 0xC0000080u
+#define MSR_STAR 0xC0000081u
+#define MSR_LSTAR 0xC0000082u
+#define MSR_CSTAR 0xC0000083u
+#define MSR_SFMASK 0xC0000084u
+#define MSR_FS_BASE 0xC0000100u
+#define MSR_GS_BASE 0xC0000101u
+#define MSR_KERNEL_GS_BASE 0xC0000102u
+#define MSR_TSC_AUX 0xC0000103u
+#define MSR_SYSENTER_CS 0x174u
+#define MSR_SYSENTER_ESP 0x175u
+#define MSR_SYSENTER_EIP 0x176u
+#define MSR_XSS 0xDA0u
+#define MSR_SPEC_CTRL 0x48u
+
+#endif

@@ -1,0 +1,86 @@
+/* The host's local APIC; the contract is in lapic.h. */
+#include "arch/x86/host/lapic.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/trap.h"
+
+#define REG_TPR 0x80
+#define REG_EOI 0xB0
+#define REG_SPURIOUS 0xF0
+#define REG_LVT_TIMER 0x320
+#define REG_LVT_THERMAL 0x330
+#define REG_LVT_PERF 0x340
+#define REG_LVT_LINT0 0x350
+#define REG_LVT_LINT1 0x360
+#define REG_LVT_ERROR 0x370
+#define REG_INITIAL_COUNT 0x380
+#define REG_CURRENT_COUNT 0x390
+#define REG_DIVIDE 0x3E0
+
+#define LVT_MASKED BIT(16)
+#define SPURIOUS_ENABLE BIT(8)
+#define LVT_PERIODIC BIT(17)
+#define DIVIDE_BY_1 0xB
+#define APIC_BASE_ENABLE BIT64(11)
+
+static volatile uint32_t *registers;
+
+static void reg_write(unsigned offset, uint32_t value)
+{
+    registers[offset / 4] = value;
+}
+
+static void mask_8259(void)
+{
+    outb(0x21, 0xFF);
+    outb(0xA1, 0xFF);
+}
+
+bool host_lapic_init(void)
+{
+    uint64_t base;
+
+    mask_8259(); /* before LINT0 is touched: a masked pin with a pending INTR delivers a stale vector */
+    if (!(cpuid(1, 0).edx & BIT(9)) || !rdmsr_safe(MSR_APIC_BASE, &base))
+        return false;
+    if (!(base & APIC_BASE_ENABLE))
+        wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
+    registers = paging_map_device(base & PTE_ADDRESS, 4096);
+    reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
+    reg_write(REG_TPR, 0);
+    reg_write(REG_LVT_LINT0, LVT_MASKED);
+    reg_write(REG_LVT_LINT1, LVT_MASKED);
+    reg_write(REG_LVT_ERROR, LVT_MASKED);
+    reg_write(REG_LVT_PERF, LVT_MASKED);
+    reg_write(REG_LVT_THERMAL, LVT_MASKED);
+    reg_write(REG_DIVIDE, DIVIDE_BY_1);
+    reg_write(REG_INITIAL_COUNT, 0);
+    reg_write(REG_LVT_TIMER, VECTOR_TIMER);
+    return true;
+}
+
+void host_lapic_eoi(void)
+{
+    reg_write(REG_EOI, 0);
+}
+
+volatile uint32_t *host_lapic_initial_count(void)
+{
+    return registers + REG_INITIAL_COUNT / 4;
+}
+
+uint32_t host_lapic_current_count(void)
+{
+    return registers[REG_CURRENT_COUNT / 4];
+}
+
+void host_lapic_arm(uint32_t count)
+{
+    reg_write(REG_INITIAL_COUNT, count);
+}
+
+void host_lapic_start_periodic(uint32_t count)
+{
+    reg_write(REG_LVT_TIMER, LVT_PERIODIC | VECTOR_TIMER);
+    reg_write(REG_INITIAL_COUNT, count);
+}

@@ -1,0 +1,25 @@
+/*
+ * The local APIC that Verge itself drives: its one-shot timer only. xAPIC mode. Source: AMD64 APM vol. 2 "Advanced Programmable
+ * Interrupt Controller (APIC)".
+ */
+#ifndef ARCH_X86_HOST_LAPIC_H
+#define ARCH_X86_HOST_LAPIC_H
+
+#include "lib/base.h"
+
+/* Masks the 8259 pair, then enables the local APIC with all local vectors masked but the timer's. False when there is none. */
+bool host_lapic_init(void);
+
+void host_lapic_eoi(void);
+
+/* The initial-count register: the world switch writes it itself, right before T0. */
+volatile uint32_t *host_lapic_initial_count(void);
+uint32_t host_lapic_current_count(void);
+
+/* Makes the timer periodic with this count, for timer=periodic. */
+void host_lapic_start_periodic(uint32_t count);
+
+/* Starts the one-shot; 0 stops it. */
+void host_lapic_arm(uint32_t count);
+
+#endif

@@ -1,0 +1,70 @@
+/* The one-shot; the contract is in oneshot.h. */
+#include "arch/x86/host/oneshot.h"
+#include "arch/x86/api/cpu.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/host/lapic.h"
+#include "arch/x86/tsc.h"
+
+#define MEASURE_SHARE 200u /* 1/200 s */
+#define COUNT_MAX 0x7FFFFFFFu
+
+struct oneshot host_oneshot = {.fires_at = UINT64_MAX};
+
+/* Rate bounds from two pairs of readings; each count is read between two TSC readings. */
+static void measure(uint64_t *low, uint64_t *high)
+{
+    uint64_t wait = host_tsc_hz() / MEASURE_SHARE;
+
+    host_lapic_arm(0xFFFFFFFF);
+    uint64_t before1 = rdtsc();
+    uint32_t count1 = host_lapic_current_count();
+    uint64_t after1 = rdtsc();
+    while (rdtsc() - before1 < wait)
+        cpu_relax();
+    uint64_t before2 = rdtsc();
+    uint32_t count2 = host_lapic_current_count();
+    uint64_t after2 = rdtsc();
+    host_lapic_arm(0);
+
+    struct ratio ratio;
+    uint64_t ticks = count1 - count2;
+    ratio_init(&ratio, host_tsc_hz(), after2 - before1);
+    *low = ratio_floor(&ratio, ticks ? ticks - 1 : 0);
+    ratio_init(&ratio, host_tsc_hz(), before2 - after1);
+    *high = ratio_ceil(&ratio, ticks + 1);
+}
+
+void oneshot_init(void)
+{
+    uint64_t low, high;
+
+    measure(&low, &high);
+    host_oneshot.ticks_hz = tsc_coarsest(low, high);
+    if (host_oneshot.ticks_hz == 0)
+        host_oneshot.ticks_hz = 1;
+    ratio_init(&host_oneshot.ticks_per_cycle, host_oneshot.ticks_hz, host_tsc_hz());
+    ratio_init(&host_oneshot.cycles_per_tick, host_tsc_hz(), host_oneshot.ticks_hz);
+    host_oneshot.fires_at = UINT64_MAX;
+}
+
+void oneshot_start_periodic(uint64_t hz)
+{
+    host_oneshot.periodic = true;
+    host_oneshot.fires_at = 0;
+    host_lapic_start_periodic((uint32_t)MIN(host_oneshot.ticks_hz / hz, (uint64_t)COUNT_MAX));
+}
+
+uint32_t oneshot_count(uint64_t cycles)
+{
+    uint64_t ticks = ratio_floor(&host_oneshot.ticks_per_cycle, cycles);
+
+    return (uint32_t)(ticks > COUNT_MAX ? COUNT_MAX : ticks > 1 ? ticks : 1);
+}
+
+void cpu_set_timer(uint64_t host_cycles)
+{
+    if (host_oneshot.periodic)
+        return;
+    host_oneshot.fires_at = rdtsc() + host_cycles;
+    host_lapic_arm(oneshot_count(host_cycles));
+}

@@ -1,0 +1,93 @@
+/*
+ * The host's 16550s, polled. Source: National PC16550D datasheet. Contract: api/serial.h.
+ */
+#include "arch/x86/api/serial.h"
+#include "arch/x86/asm.h"
+
+#define REG_DATA 0
+#define REG_IER 1
+#define REG_FCR 2
+#define REG_LCR 3
+#define REG_MCR 4
+#define REG_LSR 5
+#define REG_SCRATCH 7
+
+#define LCR_8N1 0x03
+#define LCR_DLAB 0x80
+#define MCR_DTR_RTS 0x03
+#define FCR_ENABLE_CLEAR 0x07
+#define LSR_DATA_READY BIT(0)
+#define LSR_THRE BIT(5)
+
+#define UART_CLOCK_HZ 1843200u
+#define FIFO_SIZE 16u
+#define DRAIN_SPINS 1000000u /* about a second of port reads at 1 us: a stuck port costs that once a line, never for ever */
+
+static const uint16_t base_ports[HOST_SERIAL_PORTS] = {0x3F8, 0x2F8};
+static bool present[HOST_SERIAL_PORTS];
+
+static bool answers(uint16_t base)
+{
+    outb(base + REG_SCRATCH, 0x5A);
+    if (inb(base + REG_SCRATCH) != 0x5A)
+        return false;
+    outb(base + REG_SCRATCH, 0xA5);
+    return inb(base + REG_SCRATCH) == 0xA5;
+}
+
+bool host_serial_open(unsigned index, uint32_t baud)
+{
+    uint16_t base = base_ports[index];
+
+    present[index] = answers(base);
+    if (!present[index])
+        return false;
+    outb(base + REG_IER, 0);
+    if (baud) {
+        uint32_t divisor = MAX(UART_CLOCK_HZ / 16 / baud, 1u);
+
+        outb(base + REG_LCR, LCR_DLAB);
+        outb(base + REG_DATA, (uint8_t)divisor);
+        outb(base + REG_IER, (uint8_t)(divisor >> 8));
+        outb(base + REG_LCR, LCR_8N1);
+    }
+    outb(base + REG_FCR, FCR_ENABLE_CLEAR);
+    outb(base + REG_MCR, MCR_DTR_RTS);
+    return true;
+}
+
+size_t host_serial_write(unsigned index, const uint8_t *data, size_t length)
+{
+    uint16_t base = base_ports[index];
+    size_t count = MIN(length, FIFO_SIZE);
+
+    if (!present[index])
+        return length;
+    if (!(inb(base + REG_LSR) & LSR_THRE))
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        outb(base + REG_DATA, data[i]);
+    return count;
+}
+
+void host_serial_write_all(unsigned index, const uint8_t *data, size_t length)
+{
+    for (unsigned spins = 0; length && spins < DRAIN_SPINS; spins++) {
+        size_t taken = host_serial_write(index, data, length);
+
+        data += taken;
+        length -= taken;
+    }
+}
+
+size_t host_serial_read(unsigned index, uint8_t *data, size_t length)
+{
+    uint16_t base = base_ports[index];
+    size_t count = 0;
+
+    if (!present[index])
+        return 0;
+    while (count < length && inb(base + REG_LSR) & LSR_DATA_READY)
+        data[count++] = inb(base + REG_DATA);
+    return count;
+}

@@ -1,0 +1,61 @@
+/* What the files of the SVM backend share. */
+#ifndef ARCH_X86_SVM_BACKEND_H
+#define ARCH_X86_SVM_BACKEND_H
+
+#include "arch/x86/api/vcpu.h"
+#include "arch/x86/svm/switch.h"
+#include "arch/x86/svm/vmcb.h"
+
+/* Exits with the same overhead share a class. */
+enum exit_class {
+    CLASS_INSTRUCTION,
+    CLASS_SOFTWARE,    /* INT n and #UD intercepts */
+    CLASS_INTERRUPT,   /* a host interrupt */
+    CLASS_WINDOW,      /* VINTR */
+    CLASS_MEMORY,      /* nested page fault */
+    CLASS_MEMORY_SOFT, /* nested page fault while an INT n was delivered, which is then executed again */
+    CLASS_STEP,        /* #DB */
+    CLASS_COUNT
+};
+
+/* E and X; all in TSC cycles. Signed: a class may cost less than the readings around it. */
+struct svm_costs {
+    int64_t entry[2]; /* plain, with an event */
+    int64_t exit[CLASS_COUNT];
+    uint64_t spread;
+    bool shadow_lost; /* this CPU ignores the VMCB's interrupt shadow (platform-qemu.md, quirk 2) */
+};
+extern struct svm_costs svm_costs;
+
+struct svm_features {
+    bool next_rip, flush_by_asid, clean_bits, decode_assists;
+    uint32_t asids;
+};
+extern struct svm_features svm_features;
+
+#define XSAVE_AREA_SIZE 4096
+
+struct vcpu_backend {
+    struct svm_switch entry;
+    struct vmcb *vmcb;
+    uint32_t dirty;       /* VMCB parts changed since the last entry, in clean-bit positions */
+    bool new_hands;       /* first entry after the CPU changed hands */
+    uint64_t debug_registers[4];
+    uint64_t xcr0, tsc_aux;
+    void *extended_state; /* XSAVE or FXSAVE image */
+};
+
+/* One entry and exit without any policy: fills T0 and T1. The VMCB must be ready but for the TSC offset. */
+void svm_switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint32_t arm_count);
+
+/* Translates the VMCB's exit into the neutral record, and takes the event that a delivery cut off back into vcpu->event. */
+void svm_translate_exit(struct vcpu *vcpu, struct exit *exit);
+enum exit_class svm_exit_class(const struct vmcb *vmcb);
+
+/* Measures svm_costs; false with a logged reason when the runs make no sense. */
+bool svm_calibrate(void);
+
+/* Lowers a class that a run undercut: total is T1 - T0. */
+void svm_lower_cost(enum exit_class class, bool inject, uint64_t total);
+
+#endif

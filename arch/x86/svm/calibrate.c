@@ -1,0 +1,283 @@
+/*
+ * Measures what a world switch costs (E, X, the timer's distance; design: "Calibration"), with a guest of a few instructions in real mode. The guest's TSC
+ * offset is minus T0, so that it reads the cycles since T0: the first RDTSC gives E at once. Every figure is the minimum over many runs;
+ * nothing here is a constant of some CPU. Runs at boot on each CPU, interrupts off.
+ */
+#include "arch/x86/api/cpu.h"
+#include "arch/x86/api/phys.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/host/oneshot.h"
+#include "arch/x86/svm/backend.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+struct svm_costs svm_costs;
+
+#define RUNS 32
+#define NOPS 1000
+#define CALIBRATION_TAG 1
+
+#define GPA_VECTORS 0x0000u /* interrupt vector table, its last entries unused */
+#define GPA_CODE 0x1000u
+#define GPA_UNMAPPED 0x8000u
+#define HANDLER 0x0F00u /* offset in the code page */
+#define HANDLER_VECTOR 0x20
+
+#define RFLAGS_TF BIT64(8)
+#define RFLAGS_IF BIT64(9)
+
+static struct vcpu vcpu;
+static struct nested nested;
+static uint8_t *code;
+static uint64_t total;  /* T1 - T0 of the last run */
+static uint64_t reading; /* EDX:EAX of the guest after it */
+static int64_t rdtsc_cost;
+
+static const uint8_t rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x01, 0xD9};                    /* RDTSC; VMMCALL */
+static const uint8_t rdtsc_rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x31, 0x0F, 0x01, 0xD9};  /* RDTSC; RDTSC; VMMCALL */
+static const uint8_t rdtsc_ud2[] = {0x0F, 0x31, 0x0F, 0x0B};                           /* RDTSC; UD2 */
+static const uint8_t rdtsc_load[] = {0x0F, 0x31, 0xA0, 0x00, 0x80};                    /* RDTSC; MOV AL, [8000h] */
+static const uint8_t rdtsc_int[] = {0x0F, 0x31, 0xCD, HANDLER_VECTOR};                 /* RDTSC; INT 20h */
+static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0xEB, 0xFC};                          /* L: RDTSC; JMP L */
+static const uint8_t only_exit[] = {0x0F, 0x01, 0xD9};
+static const uint8_t no_ops[] = {0x90, 0x90, 0x90, 0x90};
+
+static void build_guest(void)
+{
+    uint8_t *vectors = phys_alloc_own(PAGE_SIZE);
+    const uint16_t handler[2] = {HANDLER, GPA_CODE >> 4};
+
+    code = phys_alloc_own(PAGE_SIZE);
+    nested_init(&nested, CALIBRATION_TAG);
+    nested_map(&nested, GPA_VECTORS, virt_to_phys(vectors), PAGE_SIZE, true);
+    nested_map(&nested, GPA_CODE, virt_to_phys(code), PAGE_SIZE, true);
+    memcpy(vectors + HANDLER_VECTOR * 4, handler, sizeof handler);
+    vcpu_create(&vcpu, &nested);
+}
+
+static void load_program(const uint8_t *program, size_t length)
+{
+    memset(code, 0x90, PAGE_SIZE);
+    memcpy(code, program, length);
+    memcpy(code + HANDLER, rdtsc_exit, sizeof rdtsc_exit);
+}
+
+#define LOAD(program) load_program(program, sizeof(program))
+
+/* Prepares a run from offset 0 of the code page with the stack at `sp` of page 0. */
+static void prepare(uint16_t sp, uint64_t rflags)
+{
+    struct vcpu_control control;
+
+    vcpu_reset(&vcpu);
+    vcpu_get_control(&vcpu, &control);
+    for (unsigned i = 0; i < SEGMENT_COUNT; i++)
+        control.segments[i] = (struct vcpu_segment){0, 0xFFFF, 0, 0x93};
+    control.segments[SEGMENT_CS] = (struct vcpu_segment){GPA_CODE, 0xFFFF, GPA_CODE >> 4, 0x9B};
+    control.segments[SEGMENT_TR].attributes = 0x8B;
+    control.segments[SEGMENT_LDTR].attributes = 0x82;
+    control.idtr.limit = 0x3FF;
+    vcpu_set_control(&vcpu, &control);
+    vcpu.gpr[REG_RSP] = sp;
+    vcpu.rflags = rflags | 2;
+}
+
+static void run(uint32_t arm_count)
+{
+    struct vcpu_backend *backend = vcpu.backend;
+
+    svm_switch_world(&vcpu, 0, 0, arm_count);
+    total = backend->entry.t1 - backend->entry.t0;
+    reading = vcpu.gpr[REG_RDX] << 32 | (vcpu.gpr[REG_RAX] & 0xFFFFFFFF);
+    if ((uint32_t)backend->vmcb->exit_code == VMEXIT_INTR)
+        cpu_open_interrupts();
+}
+
+/* What a kind of run yields, given what it read. */
+typedef int64_t yield(void);
+
+static int64_t yield_reading(void)
+{
+    return (int64_t)reading;
+}
+
+/* T1 less the guest's last reading less what that RDTSC cost: X. */
+static int64_t yield_exit(void)
+{
+    return (int64_t)(total - reading) - rdtsc_cost;
+}
+
+static int64_t yield_total(void)
+{
+    return (int64_t)total;
+}
+
+struct setting {
+    uint16_t sp;
+    uint64_t rflags;
+    bool window, inject;
+    uint32_t exceptions;
+};
+
+static int64_t measure(const struct setting *setting, yield *of)
+{
+    int64_t least = INT64_MAX, most = INT64_MIN;
+
+    for (unsigned i = 0; i < RUNS; i++) {
+        struct vmcb *vmcb = vcpu.backend->vmcb;
+
+        prepare(setting->sp, setting->rflags);
+        vmcb->intercept_exceptions |= setting->exceptions;
+        if (setting->window) {
+            vmcb->vintr |= VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT;
+            vmcb->intercept[0] |= SVM_VINTR;
+        }
+        if (setting->inject)
+            vmcb->event_inject = EVENT_VALID | HANDLER_VECTOR;
+        run(0);
+        least = MIN(least, of());
+        most = MAX(most, of());
+    }
+    svm_costs.spread = MAX(svm_costs.spread, (uint64_t)(most - least));
+    return least;
+}
+
+static const struct setting plain = {.sp = 0x0F00};
+
+static void measure_entry(void)
+{
+    const struct setting inject = {.sp = 0x0F00, .rflags = RFLAGS_IF, .inject = true};
+
+    LOAD(rdtsc_exit);
+    svm_costs.entry[0] = measure(&plain, yield_reading);
+    svm_costs.entry[1] = measure(&inject, yield_reading);
+    LOAD(rdtsc_rdtsc_exit);
+    rdtsc_cost = measure(&plain, yield_reading) - svm_costs.entry[0];
+}
+
+static void measure_exits(void)
+{
+    const struct setting undefined = {.sp = 0x0F00, .exceptions = BIT(6)};
+    const struct setting no_stack = {.sp = GPA_UNMAPPED};
+    const struct setting window = {.sp = 0x0F00, .rflags = RFLAGS_IF, .window = true};
+    const struct setting step = {.sp = 0x0F00, .rflags = RFLAGS_TF};
+    int64_t no_op;
+
+    LOAD(rdtsc_exit);
+    svm_costs.exit[CLASS_INSTRUCTION] = measure(&plain, yield_exit);
+    LOAD(rdtsc_ud2);
+    svm_costs.exit[CLASS_SOFTWARE] = measure(&undefined, yield_exit);
+    LOAD(rdtsc_load);
+    svm_costs.exit[CLASS_MEMORY] = measure(&plain, yield_exit);
+    LOAD(rdtsc_int);
+    svm_costs.exit[CLASS_MEMORY_SOFT] = measure(&no_stack, yield_exit);
+    LOAD(no_ops);
+    svm_costs.exit[CLASS_WINDOW] = measure(&window, yield_total) - svm_costs.entry[0];
+
+    memset(code, 0x90, HANDLER);
+    memcpy(code + NOPS, only_exit, sizeof only_exit);
+    no_op = (measure(&plain, yield_total) - svm_costs.entry[0] - svm_costs.exit[CLASS_INSTRUCTION]) / NOPS;
+    svm_costs.exit[CLASS_STEP] = measure(&step, yield_total) - svm_costs.entry[0] - no_op;
+}
+
+/* The VMCB's interrupt shadow must hold off the window by one instruction. */
+static void probe_shadow(void)
+{
+    LOAD(no_ops);
+    prepare(0x0F00, RFLAGS_IF);
+    vcpu.backend->vmcb->vintr |= VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT;
+    vcpu.backend->vmcb->intercept[0] |= SVM_VINTR;
+    vcpu.shadow = true;
+    run(0);
+    svm_costs.shadow_lost = vcpu.rip == 0;
+}
+
+/*
+ * X of a host interrupt and the timer's distance. The guest loops over RDTSC; a run counts for X when it ended right behind one (RIP on the
+ * JMP): all that it consumed is known then. Counts of 16 neighbouring values, so that a clock of coarser grain shows its true edge.
+ */
+static void measure_timer(uint64_t base_cycles)
+{
+    int64_t exit_least = INT64_MAX, distance = INT64_MIN;
+    uint64_t jitter = 0;
+
+    LOAD(rdtsc_loop);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (uint64_t extra = 0; extra < 16; extra++) {
+            uint64_t least = UINT64_MAX, most = 0;
+
+            for (unsigned i = 0; i < 8; i++) {
+                prepare(0x0F00, RFLAGS_IF);
+                run(oneshot_count(base_cycles + extra));
+                if (pass == 0 && vcpu.rip == 2)
+                    exit_least = MIN(exit_least, yield_exit());
+                least = MIN(least, total);
+                most = MAX(most, total);
+            }
+            if (pass == 1) {
+                int64_t consumed = (int64_t)most - svm_costs.entry[0] - svm_costs.exit[CLASS_INTERRUPT];
+
+                jitter = MAX(jitter, most - least);
+                distance = MAX(distance, (int64_t)(base_cycles + extra) - consumed);
+            }
+        }
+        if (pass == 0)
+            svm_costs.exit[CLASS_INTERRUPT] = exit_least == INT64_MAX ? svm_costs.exit[CLASS_INSTRUCTION] : exit_least;
+    }
+    svm_costs.spread = MAX(svm_costs.spread, jitter);
+    host_oneshot.distance = distance > (int64_t)jitter ? (uint64_t)distance - jitter : 0;
+}
+
+/* 0, 1 and 1,000 NOPs must come out as so many times one NOP, within the spread. */
+static bool check(void)
+{
+    static const unsigned counts[] = {0, 1, NOPS};
+    int64_t cycles[ARRAY_SIZE(counts)];
+
+    for (unsigned i = 0; i < ARRAY_SIZE(counts); i++) {
+        memset(code, 0x90, HANDLER);
+        memcpy(code + counts[i], only_exit, sizeof only_exit);
+        cycles[i] = measure(&plain, yield_total) - svm_costs.entry[0] - svm_costs.exit[CLASS_INSTRUCTION];
+    }
+    int64_t slack = (int64_t)svm_costs.spread;
+    bool good = cycles[0] >= -slack && cycles[0] <= slack && cycles[2] > 0;
+    if (svm_costs.spread == 0)
+        good = good && cycles[1] * NOPS == cycles[2];
+    if (!good)
+        log_error("calibration check failed: runs of 0, 1 and %u NOPs took %lld, %lld and %lld cycles", NOPS,
+                  (long long)cycles[0], (long long)cycles[1], (long long)cycles[2]);
+    return good;
+}
+
+bool svm_calibrate(void)
+{
+    build_guest();
+    measure_entry();
+    measure_exits();
+    measure_timer(host_tsc_hz() / 100000); /* 10 us */
+    probe_shadow();
+    log_debug("calibration: E %lld/%lld X insn %lld soft %lld intr %lld window %lld npf %lld npf-soft %lld step %lld rdtsc %lld distance %llu",
+              (long long)svm_costs.entry[0], (long long)svm_costs.entry[1], (long long)svm_costs.exit[CLASS_INSTRUCTION],
+              (long long)svm_costs.exit[CLASS_SOFTWARE], (long long)svm_costs.exit[CLASS_INTERRUPT],
+              (long long)svm_costs.exit[CLASS_WINDOW], (long long)svm_costs.exit[CLASS_MEMORY],
+              (long long)svm_costs.exit[CLASS_MEMORY_SOFT], (long long)svm_costs.exit[CLASS_STEP], (long long)rdtsc_cost,
+              (unsigned long long)host_oneshot.distance);
+    return check();
+}
+
+void svm_lower_cost(enum exit_class class, bool inject, uint64_t run_total)
+{
+    svm_costs.exit[class] = (int64_t)run_total - svm_costs.entry[inject];
+}
+
+static struct switch_costs public_costs;
+
+const struct switch_costs *vcpu_switch_costs(void)
+{
+    public_costs = (struct switch_costs){.entry = (uint64_t)svm_costs.entry[0],
+                                         .entry_inject = (uint64_t)svm_costs.entry[1],
+                                         .exit_instruction = (uint64_t)svm_costs.exit[CLASS_INSTRUCTION],
+                                         .spread = svm_costs.spread,
+                                         .timer_ticks_per_second = host_oneshot.ticks_hz};
+    return &public_costs;
+}

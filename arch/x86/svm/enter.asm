@@ -1,0 +1,101 @@
+; The world switch of SVM: arm the one-shot, read T0, enter; leave, read T1. Between T0 and VMRUN, and between #VMEXIT and T1, there is no
+; branch and no call: these two stretches are E and X of the time model (docs/time.md), which the boot measures.
+; Source: AMD64 APM vol. 2 "VMRUN Instruction", "#VMEXIT", "Global Interrupt Flag".
+; Offsets of struct svm_switch come from arch/x86/svm/switch.h through the generated svm_offsets.inc.
+
+%include "svm_offsets.inc"
+
+; Padding that a test build puts into both stretches, to see E and X grow by exactly as much.
+%ifndef EXTRA_ENTRY
+  %define EXTRA_ENTRY 0
+%endif
+%ifndef EXTRA_EXIT
+  %define EXTRA_EXIT 0
+%endif
+
+section .text
+bits 64
+global svm_enter
+
+; void svm_enter(struct svm_switch *rdi). Interrupts off on entry and return; all registers of the guest pass through rdi->gpr.
+align 64
+svm_enter:
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    push rdi
+    clgi
+    sti                                 ; with GIF clear: makes host interrupts exit the guest, not before
+    mov rax, [rdi + SW_VMCB_PA]
+    vmload rax
+    mov rbx, [rdi + SW_GPR + 3 * 8]
+    mov rbp, [rdi + SW_GPR + 5 * 8]
+    mov rsi, [rdi + SW_GPR + 6 * 8]
+    mov r8, [rdi + SW_GPR + 8 * 8]
+    mov r9, [rdi + SW_GPR + 9 * 8]
+    mov r10, [rdi + SW_GPR + 10 * 8]
+    mov r11, [rdi + SW_GPR + 11 * 8]
+    mov r12, [rdi + SW_GPR + 12 * 8]
+    mov r13, [rdi + SW_GPR + 13 * 8]
+    mov r14, [rdi + SW_GPR + 14 * 8]
+    mov r15, [rdi + SW_GPR + 15 * 8]
+    mov ecx, [rdi + SW_ARM_COUNT]
+    test ecx, ecx
+    jz .armed
+    mov rdx, [rdi + SW_TIMER_REGISTER]
+    mov [rdx], ecx
+.armed:
+    rdtsc                               ; T0
+    shl rdx, 32
+    or rax, rdx
+    mov [rdi + SW_T0], rax
+    mov rcx, [rdi + SW_TSC_BASE]
+    sub rcx, rax
+    mov rdx, [rdi + SW_VMCB]
+    mov [rdx + VMCB_TSC_OFFSET], rcx
+    times EXTRA_ENTRY nop
+    mov rcx, [rdi + SW_GPR + 1 * 8]
+    mov rdx, [rdi + SW_GPR + 2 * 8]
+    mov rax, [rdi + SW_VMCB_PA]
+    mov rdi, [rdi + SW_GPR + 7 * 8]
+    vmrun rax
+
+    push rdx
+    times EXTRA_EXIT nop
+    rdtsc                               ; T1
+    shl rdx, 32
+    or rax, rdx
+    mov rdx, [rsp + 8]
+    mov [rdx + SW_T1], rax
+    mov [rdx + SW_GPR + 1 * 8], rcx
+    mov [rdx + SW_GPR + 3 * 8], rbx
+    mov [rdx + SW_GPR + 5 * 8], rbp
+    mov [rdx + SW_GPR + 6 * 8], rsi
+    mov [rdx + SW_GPR + 7 * 8], rdi
+    mov [rdx + SW_GPR + 8 * 8], r8
+    mov [rdx + SW_GPR + 9 * 8], r9
+    mov [rdx + SW_GPR + 10 * 8], r10
+    mov [rdx + SW_GPR + 11 * 8], r11
+    mov [rdx + SW_GPR + 12 * 8], r12
+    mov [rdx + SW_GPR + 13 * 8], r13
+    mov [rdx + SW_GPR + 14 * 8], r14
+    mov [rdx + SW_GPR + 15 * 8], r15
+    mov rdi, rdx
+    pop qword [rdi + SW_GPR + 2 * 8]
+    mov rax, [rdi + SW_VMCB_PA]
+    vmsave rax
+    mov rax, [rdi + SW_HOST_VMCB_PA]
+    vmload rax                          ; the host's FS, GS, TR: interrupts and this_cpu() work again
+    cli
+    stgi
+    add rsp, 8
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    ret

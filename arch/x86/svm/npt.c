@@ -1,0 +1,104 @@
+/*
+ * Nested page tables. Leaves are created with Accessed and Dirty set (no CPU has to write them, and code that patches itself is seen on
+ * QEMU), User set (nested walks are user accesses). Source: AMD64 APM vol. 2 "Nested Paging". Contract: api/nested.h.
+ *
+ * A leaf removed by nested_unmap() keeps its address and its other bits and loses only Present, so that it can be put back.
+ */
+#include "arch/x86/api/nested.h"
+#include "arch/x86/api/phys.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/paging.h"
+
+#define LEVELS 4
+
+static unsigned index_at(uint64_t gpa, unsigned level)
+{
+    return gpa >> (12 + 9 * (level - 1)) & 511;
+}
+
+/* The only place that changes an entry: whatever narrows a translation owes a flush. */
+static void set_entry(struct nested *nested, uint64_t *entry, uint64_t value)
+{
+    if (*entry & PTE_P)
+        nested->flush_owed = true;
+    *entry = value;
+}
+
+void nested_init(struct nested *nested, uint32_t tag)
+{
+    nested->root = virt_to_phys(phys_alloc_own(PAGE_SIZE));
+    nested->tag = tag;
+    nested->flush_owed = true;
+}
+
+static void map_leaf(struct nested *nested, uint64_t gpa, uint64_t hpa, unsigned level, bool writable)
+{
+    uint64_t *table = phys_to_virt(nested->root);
+
+    for (unsigned at = LEVELS; at > level; at--) {
+        uint64_t *entry = &table[index_at(gpa, at)];
+
+        if (!(*entry & PTE_P))
+            set_entry(nested, entry, virt_to_phys(phys_alloc_own(PAGE_SIZE)) | PTE_P | PTE_W | PTE_U | PTE_A);
+        table = phys_to_virt(*entry & PTE_ADDRESS);
+    }
+    set_entry(nested, &table[index_at(gpa, level)],
+              hpa | PTE_P | PTE_U | PTE_A | PTE_D | (writable ? PTE_W : 0) | (level > 1 ? PTE_LARGE : 0));
+}
+
+void nested_map(struct nested *nested, uint64_t gpa, uint64_t hpa, uint64_t size, bool writable)
+{
+    bool gigabyte = cpuid(0x80000001, 0).edx & BIT(26);
+
+    while (size) {
+        unsigned level = 1;
+
+        if (gigabyte && !((gpa | hpa) & (PAGE_SIZE_1G - 1)) && size >= PAGE_SIZE_1G)
+            level = 3;
+        else if (!((gpa | hpa) & (PAGE_SIZE_2M - 1)) && size >= PAGE_SIZE_2M)
+            level = 2;
+        uint64_t step = UINT64_C(1) << (12 + 9 * (level - 1));
+        map_leaf(nested, gpa, hpa, level, writable);
+        gpa += step;
+        hpa += step;
+        size -= step;
+    }
+}
+
+/* The leaf entry that covers gpa, present or removed; NULL when there is none. */
+static uint64_t *find_leaf(const struct nested *nested, uint64_t gpa)
+{
+    uint64_t *table = phys_to_virt(nested->root);
+
+    if (gpa >> (12 + 9 * LEVELS))
+        return NULL;
+    for (unsigned at = LEVELS;; at--) {
+        uint64_t *entry = &table[index_at(gpa, at)];
+
+        if (at == 1 || *entry & PTE_LARGE)
+            return *entry ? entry : NULL;
+        if (!(*entry & PTE_P))
+            return NULL;
+        table = phys_to_virt(*entry & PTE_ADDRESS);
+    }
+}
+
+bool nested_unmap(struct nested *nested, uint64_t gpa)
+{
+    uint64_t *leaf = find_leaf(nested, gpa);
+
+    if (!leaf || !(*leaf & PTE_P))
+        return false;
+    set_entry(nested, leaf, *leaf & ~PTE_P);
+    return true;
+}
+
+bool nested_restore(struct nested *nested, uint64_t gpa)
+{
+    uint64_t *leaf = find_leaf(nested, gpa);
+
+    if (!leaf)
+        return false;
+    set_entry(nested, leaf, *leaf | PTE_P);
+    return true;
+}

@@ -1,0 +1,277 @@
+/*
+ * Reading and setting a vCPU's state in the VMCB, for loaders, handlers and debuggers alike. Contract: api/vcpu.h. Each setter names the
+ * VMCB parts that it makes dirty (AMD64 APM vol. 2 "VMCB State Caching").
+ */
+#include "arch/x86/asm.h"
+#include "arch/x86/svm/backend.h"
+#include "arch/x86/svm/svm.h"
+
+#define EFER_GUEST_BITS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT64(14))
+#define XCR0_X87 BIT64(0)
+#define XCR0_SSE BIT64(1)
+#define XCR0_AVX BIT64(2)
+
+static struct vmcb_segment *segment_of(struct vmcb *vmcb, enum segment_name name)
+{
+    switch (name) {
+    case SEGMENT_ES:
+        return &vmcb->es;
+    case SEGMENT_CS:
+        return &vmcb->cs;
+    case SEGMENT_SS:
+        return &vmcb->ss;
+    case SEGMENT_DS:
+        return &vmcb->ds;
+    case SEGMENT_FS:
+        return &vmcb->fs;
+    case SEGMENT_GS:
+        return &vmcb->gs;
+    case SEGMENT_LDTR:
+        return &vmcb->ldtr;
+    default:
+        return &vmcb->tr;
+    }
+}
+
+void vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment)
+{
+    const struct vmcb_segment *from = segment_of(vcpu->backend->vmcb, name);
+
+    *segment = (struct vcpu_segment){from->base, from->limit, from->selector, from->attributes};
+}
+
+void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control)
+{
+    const struct vmcb *vmcb = vcpu->backend->vmcb;
+
+    control->cr0 = vmcb->cr0;
+    control->cr2 = vmcb->cr2;
+    control->cr3 = vmcb->cr3;
+    control->cr4 = vmcb->cr4;
+    control->efer = vmcb->efer & ~EFER_SVME;
+    control->dr6 = vmcb->dr6;
+    control->dr7 = vmcb->dr7;
+    control->gdtr = (struct vcpu_table){vmcb->gdtr.base, vmcb->gdtr.limit};
+    control->idtr = (struct vcpu_table){vmcb->idtr.base, vmcb->idtr.limit};
+    for (unsigned name = 0; name < SEGMENT_COUNT; name++)
+        vcpu_get_segment(vcpu, (enum segment_name)name, &control->segments[name]);
+}
+
+void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
+{
+    struct vmcb *vmcb = vcpu->backend->vmcb;
+
+    vmcb->cr0 = control->cr0;
+    vmcb->cr2 = control->cr2;
+    vmcb->cr3 = control->cr3;
+    vmcb->cr4 = control->cr4;
+    vmcb->efer = control->efer | EFER_SVME;
+    vmcb->dr6 = control->dr6;
+    vmcb->dr7 = control->dr7;
+    vmcb->gdtr.base = control->gdtr.base;
+    vmcb->gdtr.limit = control->gdtr.limit;
+    vmcb->idtr.base = control->idtr.base;
+    vmcb->idtr.limit = control->idtr.limit;
+    for (unsigned name = 0; name < SEGMENT_COUNT; name++) {
+        struct vmcb_segment *to = segment_of(vmcb, (enum segment_name)name);
+        const struct vcpu_segment *from = &control->segments[name];
+
+        *to = (struct vmcb_segment){from->selector, from->attributes, from->limit, from->base};
+    }
+    vmcb->cpl = (uint8_t)(control->segments[SEGMENT_SS].attributes >> 5 & 3);
+    vcpu->backend->dirty = UINT32_MAX;
+    vcpu->nested->flush_owed = true;
+}
+
+uint64_t vcpu_cr0(const struct vcpu *vcpu)
+{
+    return vcpu->backend->vmcb->cr0;
+}
+
+uint64_t vcpu_cr3(const struct vcpu *vcpu)
+{
+    return vcpu->backend->vmcb->cr3;
+}
+
+uint64_t vcpu_cr4(const struct vcpu *vcpu)
+{
+    return vcpu->backend->vmcb->cr4;
+}
+
+uint64_t vcpu_efer(const struct vcpu *vcpu)
+{
+    return vcpu->backend->vmcb->efer & ~EFER_SVME;
+}
+
+uint64_t vcpu_dr6(const struct vcpu *vcpu)
+{
+    return vcpu->backend->vmcb->dr6;
+}
+
+uint64_t vcpu_cs_base(const struct vcpu *vcpu)
+{
+    return vcpu_in_64bit_code(vcpu) ? 0 : vcpu->backend->vmcb->cs.base;
+}
+
+bool vcpu_in_64bit_code(const struct vcpu *vcpu)
+{
+    const struct vmcb *vmcb = vcpu->backend->vmcb;
+
+    return vmcb->efer & EFER_LMA && vmcb->cs.attributes & SEGMENT_ATTRIBUTE_L;
+}
+
+bool vcpu_in_32bit_code(const struct vcpu *vcpu)
+{
+    return vcpu->backend->vmcb->cs.attributes & SEGMENT_ATTRIBUTE_DB;
+}
+
+unsigned vcpu_cpl(const struct vcpu *vcpu)
+{
+    return vcpu->backend->vmcb->cpl;
+}
+
+void vcpu_set_cr2(struct vcpu *vcpu, uint64_t value)
+{
+    vcpu->backend->vmcb->cr2 = value;
+    vcpu->backend->dirty |= CLEAN_CR2;
+}
+
+void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value)
+{
+    vcpu->backend->vmcb->dr6 = value;
+    vcpu->backend->dirty |= CLEAN_DR;
+}
+
+static uint64_t *msr_slot(struct vcpu_backend *backend, uint32_t index)
+{
+    struct vmcb *vmcb = backend->vmcb;
+
+    switch (index) {
+    case MSR_STAR:
+        return &vmcb->star;
+    case MSR_LSTAR:
+        return &vmcb->lstar;
+    case MSR_CSTAR:
+        return &vmcb->cstar;
+    case MSR_SFMASK:
+        return &vmcb->sfmask;
+    case MSR_KERNEL_GS_BASE:
+        return &vmcb->kernel_gs_base;
+    case MSR_FS_BASE:
+        return &vmcb->fs.base;
+    case MSR_GS_BASE:
+        return &vmcb->gs.base;
+    case MSR_SYSENTER_CS:
+        return &vmcb->sysenter_cs;
+    case MSR_SYSENTER_ESP:
+        return &vmcb->sysenter_esp;
+    case MSR_SYSENTER_EIP:
+        return &vmcb->sysenter_eip;
+    case MSR_PAT:
+        return &vmcb->g_pat;
+    default:
+        return NULL;
+    }
+}
+
+bool vcpu_get_msr(const struct vcpu *vcpu, uint32_t index, uint64_t *value)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+
+    if (index == MSR_EFER) {
+        *value = vcpu_efer(vcpu);
+        return true;
+    }
+    if (index == MSR_TSC_AUX) {
+        *value = svm_read_tsc_aux();
+        return true;
+    }
+    const uint64_t *slot = msr_slot(backend, index);
+    if (slot)
+        *value = *slot;
+    return slot;
+}
+
+/* Source: APM vol. 2 "Extended Feature Enable Register (EFER)": LMA is the CPU's; LME can't change while paging is on. */
+static bool set_efer(struct vcpu *vcpu, uint64_t value)
+{
+    struct vmcb *vmcb = vcpu->backend->vmcb;
+
+    if (value & ~EFER_GUEST_BITS)
+        return false;
+    if ((value ^ vmcb->efer) & EFER_LME && vmcb->cr0 & CR0_PG)
+        return false;
+    vmcb->efer = (value & ~EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
+    vcpu->backend->dirty |= CLEAN_CR;
+    vcpu->nested->flush_owed = true; /* NXE changes what the guest's entries mean */
+    return true;
+}
+
+static bool pat_valid(uint64_t value)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        uint8_t type = (uint8_t)(value >> i * 8);
+
+        if (type > 7 || type == 2 || type == 3)
+            return false;
+    }
+    return true;
+}
+
+static bool canonical(uint64_t value)
+{
+    return (uint64_t)((int64_t)(value << 16) >> 16) == value;
+}
+
+bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+
+    if (index == MSR_EFER)
+        return set_efer(vcpu, value);
+    if (index == MSR_TSC_AUX) {
+        if (value >> 32)
+            return false;
+        svm_write_tsc_aux(value);
+        return true;
+    }
+    if (index == MSR_PAT) {
+        if (!pat_valid(value))
+            return false;
+        backend->vmcb->g_pat = value;
+        backend->dirty |= CLEAN_NP;
+        return true;
+    }
+    uint64_t *slot = msr_slot(backend, index);
+    if (!slot)
+        return false;
+    if (index != MSR_STAR && index != MSR_SFMASK && index != MSR_SYSENTER_CS && !canonical(value))
+        return false;
+    *slot = value;
+    backend->dirty |= CLEAN_SEG;
+    return true;
+}
+
+uint64_t vcpu_xcr0(const struct vcpu *vcpu)
+{
+    return vcpu->backend->xcr0;
+}
+
+bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
+{
+    if (!(value & XCR0_X87) || value & ~svm_host_xcr0() || (value & XCR0_AVX && !(value & XCR0_SSE)))
+        return false;
+    vcpu->backend->xcr0 = value;
+    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+    return true;
+}
+
+void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    struct cpuid_result r = cpuid(leaf, subleaf);
+
+    out[0] = r.eax;
+    out[1] = r.ebx;
+    out[2] = r.ecx;
+    out[3] = r.edx;
+}

@@ -1,0 +1,20 @@
+/* What the assembler part of the world switch reads and writes (enter.asm). */
+#ifndef ARCH_X86_SVM_SWITCH_H
+#define ARCH_X86_SVM_SWITCH_H
+
+#include "arch/x86/svm/vmcb.h"
+#include "lib/base.h"
+
+struct svm_switch {
+    uint64_t gpr[16]; /* RAX and RSP stand in the VMCB instead */
+    struct vmcb *vmcb;
+    uint64_t vmcb_pa, host_vmcb_pa;
+    uint64_t tsc_base; /* first RDTSC of the guest plus T0 less E: the TSC offset is this less T0 */
+    uint64_t t0, t1;
+    volatile uint32_t *timer_register;
+    uint32_t arm_count; /* for the timer's initial count; 0: leave the timer alone */
+};
+
+void svm_enter(struct svm_switch *state);
+
+#endif

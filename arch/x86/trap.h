@@ -1,0 +1,24 @@
+/* Host exceptions and interrupts. */
+#ifndef ARCH_X86_TRAP_H
+#define ARCH_X86_TRAP_H
+
+#include "lib/base.h"
+
+struct trap_frame {
+    uint64_t rax, rcx, rdx, rbx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t vector, error_code;
+    uint64_t rip, cs, rflags, rsp, ss;
+};
+
+#define VECTOR_NMI 2
+#define VECTOR_DF 8
+#define VECTOR_MC 18
+#define VECTOR_TIMER 0x40
+#define VECTOR_SPURIOUS 0xFF
+
+/* Loads GDT, TSS and IDT of the boot CPU and sets its GS base. */
+void trap_init(void);
+
+void trap_dispatch(struct trap_frame *frame);
+
+#endif

@@ -1,0 +1,76 @@
+/* Multiboot 2 information -> struct boot_info. Source: Multiboot2 Specification 2.0, "Boot information format". */
+#include "boot/boot_info.h"
+#include "lib/string.h"
+
+enum {
+    TAG_END = 0,
+    TAG_CMDLINE = 1,
+    TAG_LOADER_NAME = 2,
+    TAG_MODULE = 3,
+    TAG_MMAP = 6,
+    TAG_ACPI_OLD = 14,
+    TAG_ACPI_NEW = 15,
+};
+
+struct mb2_tag {
+    uint32_t type, size;
+};
+
+struct mb2_range {
+    uint64_t base, length;
+    uint32_t type, reserved;
+};
+
+static void read_memory_map(struct boot_info *info, const char *tag, uint32_t size)
+{
+    uint32_t entry_size;
+
+    if (size < 16)
+        return;
+    memcpy(&entry_size, tag + 8, sizeof entry_size);
+    if (entry_size < sizeof(struct mb2_range))
+        return;
+    for (uint32_t at = 16; at <= size && size - at >= entry_size; at += entry_size) {
+        struct mb2_range range;
+
+        memcpy(&range, tag + at, sizeof range);
+        boot_info_add_range(info, range.base, range.length, range.type == 1);
+    }
+}
+
+static void read_module(struct boot_info *info, const char *tag, uint32_t size)
+{
+    uint32_t bounds[2];
+
+    if (size < 16)
+        return;
+    memcpy(bounds, tag + 8, sizeof bounds);
+    boot_info_add_module(info, bounds[0], bounds[1], tag + 16, size - 16);
+}
+
+void boot_info_from_multiboot2(struct boot_info *info, const void *table, const void *memory)
+{
+    const char *base = table;
+    uint32_t total;
+
+    memcpy(&total, base, sizeof total);
+    for (uint32_t at = 8; at < total && total - at >= sizeof(struct mb2_tag);) {
+        const char *tag = base + at;
+        struct mb2_tag head;
+
+        memcpy(&head, tag, sizeof head);
+        if (head.type == TAG_END || head.size < sizeof head || head.size > total - at)
+            return;
+        if (head.type == TAG_CMDLINE)
+            info->command_line = boot_info_copy_string(info, tag + 8, head.size - 8);
+        else if (head.type == TAG_LOADER_NAME)
+            info->loader = boot_info_copy_string(info, tag + 8, head.size - 8);
+        else if (head.type == TAG_MODULE)
+            read_module(info, tag, head.size);
+        else if (head.type == TAG_MMAP)
+            read_memory_map(info, tag, head.size);
+        else if (head.type == TAG_ACPI_NEW || (head.type == TAG_ACPI_OLD && !info->rsdp))
+            info->rsdp = (uint64_t)(tag + 8 - (const char *)memory);
+        at += ALIGN_UP(head.size, 8u);
+    }
+}
