@@ -1,7 +1,7 @@
 # The test guests: $(BUILD)/guests/NAME.elf32, Multiboot 1, 64-bit code behind a 32-bit entry. Included by the main Makefile.
 
 GUEST_DIR    := tests/guests
-GUEST_NAMES  := timing clock
+GUEST_NAMES  := timing hostile clock
 GUEST_CFLAGS := -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
                 -fno-asynchronous-unwind-tables -fno-strict-aliasing -ffunction-sections -fdata-sections \
                 -ffile-prefix-map=$(CURDIR)=. $(WARN) -I.
