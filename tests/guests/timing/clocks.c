@@ -10,7 +10,9 @@
 #include "tests/guests/timing/timing.h"
 
 #define PM_TIMER_PORT 0x608
-#define PM_TIMER_HZ 3579545u
+#define PM_TIMER_HZ_NUMERATOR 39375000u /* three times the PIT's CLK: 39,375,000/11 Hz */
+#define PM_TIMER_HZ_DENOMINATOR 11u
+#define QEMU_PM_TIMER_HZ 3579545u
 #define PM_TIMER_MASK 0xFFFFFFu
 #define CLEAR_OF_SECOND_NS 2000000u /* no sample in the last 2 ms of a second: IRQ 8 must find the guest halted */
 
@@ -45,14 +47,14 @@ static void sample_pm(struct clocks_test *t) {
     uint64_t tsc;
     uint32_t value = in32_end(PM_TIMER_PORT, &tsc) & PM_TIMER_MASK;
     const struct grid *grid = &t->grid[0];
-    uint64_t origin = 0;
-    uint32_t base = 0;
+    uint64_t ticks;
     if (grid->kind == GRID_QEMU) { /* its phase is not the TSC's */
         if (!t->samples) t->pm_first_tsc = tsc, t->pm_first = value;
-        origin = t->pm_first_tsc, base = t->pm_first;
+        ticks = t->pm_first + wide_divide(wide_multiply(tsc - t->pm_first_tsc, QEMU_PM_TIMER_HZ), grid->f);
+    } else {
+        ticks = wide_divide(wide_multiply(tsc, PM_TIMER_HZ_NUMERATOR), grid->f * PM_TIMER_HZ_DENOMINATOR);
     }
-    uint64_t ticks = wide_divide(wide_multiply(tsc - origin, PM_TIMER_HZ), grid->f);
-    int64_t error = (int64_t)((value - base - (uint32_t)ticks) & PM_TIMER_MASK);
+    int64_t error = (int64_t)((value - (uint32_t)ticks) & PM_TIMER_MASK);
     if (error > (int64_t)(PM_TIMER_MASK / 2)) error -= (int64_t)PM_TIMER_MASK + 1;
     spread_add(&t->pm_error, error);
     uint64_t raw[2] = {tsc, value};
