@@ -141,7 +141,7 @@ static void update_modem(struct uart16550 *uart)
     if (mcr & MCR_LOOP)
         lines = (uint8_t)((mcr & MCR_RTS ? MSR_CTS : 0) | (mcr & MCR_DTR ? MSR_DSR : 0) | (mcr & MCR_OUT1 ? MSR_RI : 0) |
                           (mcr & MCR_OUT2 ? MSR_DCD : 0));
-    unsigned deltas = ((old ^ lines) & (MSR_CTS | MSR_DSR | MSR_DCD)) >> 4;
+    unsigned deltas = (unsigned)((old ^ lines) & (MSR_CTS | MSR_DSR | MSR_DCD)) >> 4;
     if (old & ~lines & MSR_RI)
         deltas |= MSR_TERI;
     uart->state.msr = (uint8_t)(lines | (old & MSR_DELTAS) | deltas);
