@@ -28,7 +28,7 @@ OBJ     := $(C_SRC:%.c=$(BUILD)/hv/%.o) $(ASM_SRC:%.asm=$(BUILD)/hv/%.asm.o)
 
 # ---- what also runs on the host: everything without hardware -------------------------------------------------------
 HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard devices/*.c arch/x86/decode/*.c) \
-            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/ledger.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid.c guest/settings.c boot/info*.c))
+            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/ledger.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings.c boot/info*.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(BUILD)/host/%.o)
 UNIT     := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
@@ -63,6 +63,14 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(HOST_SRC) $(wildcard lib/*.h devices/*.h hv/*.
 	$(CLANG) $(FUZZFLAGS) $< $(HOST_SRC) -o $@
 
 fuzz: $(FUZZ_BIN) ## build the libFuzzer targets
+
+# ---- settings docs
+$(BUILD)/settings_doc: tools/settings_doc.c tools/settings_doc.h $(BUILD)/libverge-host.a
+	$(HOSTCC) $(HOSTFLAGS) $< $(BUILD)/libverge-host.a -o $@
+
+.PHONY: settings-doc
+settings-doc: $(BUILD)/settings_doc ## write docs/settings.md from the tables of keys
+	$< > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 
 clean: ## remove everything built
 	rm -rf $(BUILD)
