@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+import traceback
 
 sys.dont_write_bytecode = True
 from relay import Relay  # noqa: E402
@@ -23,7 +24,7 @@ TIMED_OUT = 124
 MACHINE_SPARE = 192 << 20  # Verge itself (8 MB), page tables, firmware, copies of the modules
 SCREEN_LINE = re.compile(rb"^(?:\[[^\]]*\] )?vg: screen (\S+) (begin|end)\s*$")
 SAID_ZERO = re.compile(rb"\bcode 0\b")
-PREFIX = re.compile(rb"^\[[^\]]*\] vg: ?")
+PREFIX = re.compile(rb"^(?:\[[^\]]*\] )?vg: ?")
 
 
 class Failure(Exception):
@@ -72,6 +73,9 @@ def guests_of(o):
         guest.name = guest.name or f"vm{i}"
         guest.kernel = known_file(guest.kernel, o.default_kernel)
         guest.initrd = known_file(guest.initrd, o.default_initrd)
+        for path in filter(None, (guest.kernel, guest.initrd)):
+            if not os.path.isfile(path) or not os.access(path, os.R_OK):
+                raise Failure(f"{path}: no such file, or it can't be read")
     return guests
 
 
@@ -86,8 +90,6 @@ def known_file(name, default):
 
 def stage(directory, index, path):
     """A link to `path` under a name that QEMU and Verge split at no blank or comma."""
-    if not os.path.isfile(path) or not os.access(path, os.R_OK):
-        raise Failure(f"{path}: no such file, or it can't be read")
     link = os.path.join(directory, f"{index}-" + re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(path)))
     os.symlink(os.path.abspath(path), link)
     return link
@@ -230,7 +232,7 @@ def run(o, directory):
     if relay.ended_by == "timeout":
         say(o, f"time-out after {o.timeout:g} s; the last serial lines:")
         for line in relay.tail[-10:]:
-            sys.stderr.buffer.write(b"    " + line.rstrip(b"\r") + b"\n")
+            say(o, "    " + line.rstrip(b"\r").decode(errors="replace"))
     if o.screen:
         if log.screens:
             with open(o.screen, "wb") as f:
@@ -243,8 +245,10 @@ def run(o, directory):
 
 
 def say(o, text):
-    sys.stderr.write(f"{o.me}: {text}\n")
-    sys.stderr.flush()
+    try:
+        os.write(2, f"{o.me}: {text}\n".encode(errors="replace"))
+    except OSError:
+        pass  # nobody listens
 
 
 def main():
@@ -258,15 +262,14 @@ def main():
     except (Failure, LineError) as e:
         say(o, str(e))
         code = NO_VERDICT
+    except Exception:  # a fault of this program must not look like a guest's code
+        traceback.print_exc()
+        code = NO_VERDICT
     finally:
         if directory:
             shutil.rmtree(directory, ignore_errors=True)
     if ended_by is not None:
         os.kill(os.getpid(), ended_by)  # so that whoever waits for us sees the same
-    try:
-        sys.stderr.flush()
-    except OSError:
-        pass
     os._exit(code)
 
 

@@ -39,11 +39,11 @@ watched() {
     return "$status"
 }
 
-# A Python 3 with the named modules: the one in PATH may be a private build that lacks Debian's modules.
+# A Python 3 with the named modules. Debian's first: one in PATH may be a private build that lacks Debian's modules.
 find_python() {
     local candidate import="import sys"
     for module in "$@"; do import="$import, $module"; done
-    for candidate in python3 /usr/bin/python3 /usr/local/bin/python3; do
+    for candidate in /usr/bin/python3 python3 /usr/local/bin/python3; do
         command -v "$candidate" >/dev/null 2>&1 || continue
         if "$candidate" -c "$import" >/dev/null 2>&1; then
             # The real program, not a launcher in front of it that starts slowly and by the current directory.
@@ -115,7 +115,7 @@ install_command() { # the one line a person can type
 
 download_size() { # "12.3 MB", or nothing when apt does not know the packages yet
     LC_ALL=C apt-get --assume-no -o Debug::NoLocking=1 install --no-install-recommends "${MISSING[@]}" 2>/dev/null |
-        sed -nE 's/^Need to get (.*) of archives\.$/\1/p' | sed 's|.*/||'
+        sed -nE 's/^Need to get (.*) of archives\.$/\1/p' | sed 's|/.*||'
 }
 
 # Reads a yes from the terminal. Only called with one.
@@ -154,7 +154,7 @@ need_tools() {
         say "missing, by Debian's package names: ${MISSING[*]}"
         die "this is no Debian system: install what provides them (a guest kernel is given with --kernel F)"
     fi
-    size=$(download_size) || size=''
+    size=$(download_size) # apt's status is that of the answer no
     say "missing packages: ${MISSING[*]} (${size:-size unknown before apt-get update}${size:+ to download})"
     if [ "$ASSUME_YES" -eq 1 ] || { [ -n "${CI:-}" ] && [ "$(id -u)" -eq 0 ]; }; then
         install_missing

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Static checks, each a test of run-tests.sh:  lint.py [NAME...]   (all without a name)
+
+A lint returns the number of files that it looked at, or raises; one that finds nothing to look at has failed.
+"""
+import ast
+import glob
+import os
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Fault(Exception):
+    """What is wrong; the text is shown."""
+
+
+def files(*patterns):
+    """Files of the tree by glob patterns from its root, none of them built."""
+    found = sorted({f for p in patterns for f in glob.glob(p, root_dir=ROOT, recursive=True)})
+    return [f for f in found if not f.startswith("build")]
+
+
+def run(command, failure):
+    p = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if p.returncode != 0:
+        raise Fault(f"{failure}\n{p.stdout}")
+    return p.stdout
+
+
+def lint_includes():
+    print(run([sys.executable, "-B", "tools/check_includes.py"], "the layers of style.md are broken:"), end="")
+    return 1
+
+
+def lint_headers():
+    """Each header compiles alone, with the hypervisor's own flags."""
+    flags = run(["make", "-s", "--no-print-directory", "--eval", "verge-show-flags: ; @echo $(CFLAGS)", "verge-show-flags"],
+                "the Makefile has no CFLAGS").split()
+    headers = files("lib/**/*.h", "boot/**/*.h", "arch/**/*.h", "hv/**/*.h", "devices/**/*.h", "guest/**/*.h")
+    bad = []
+    for header in headers:
+        p = subprocess.run(["gcc", *flags, "-fsyntax-only", "-x", "c", header], cwd=ROOT, capture_output=True, text=True)
+        # A header given as the main file makes gcc warn about `#pragma once`, no fault here.
+        errors = [line for line in p.stderr.splitlines() if "error" in line and "pragma once" not in line]
+        if p.returncode != 0 and errors:
+            bad += [f"{header} does not compile alone:"] + errors
+    if bad:
+        raise Fault("\n".join(bad))
+    return len(headers)
+
+
+def lint_shell():
+    scripts = files("*.sh", "tools/**/*.sh", "tests/**/*.sh") + [".ci/run"]
+    run(["shellcheck", "-x", *scripts], "shellcheck:")
+    return len(scripts)
+
+
+def lint_python():
+    """Every Python file parses, and none is longer than a page of a hundred lines four times over."""
+    found = files("tools/**/*.py", "tests/**/*.py")
+    for path in found:
+        with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+            text = f.read()
+        ast.parse(text, path)
+        if text.count("\n") > 400:
+            raise Fault(f"{path}: {text.count(chr(10))} lines")
+    return len(found)
+
+
+def lint_text():
+    """No tabs in C, no blanks at a line's end, a newline at the end of each file, no path of the machine it was written on."""
+    found = files("**/*.c", "**/*.h", "**/*.asm", "**/*.py", "**/*.sh", "**/*.md")
+    home = ("/wo" + "rk/main", "/wo" + "rk/shared", "/ro" + "ot/.")
+    bad = []
+    for path in found:
+        with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+            text = f.read()
+        for number, line in enumerate(text.split("\n"), 1):
+            if line != line.rstrip():
+                bad.append(f"{path}:{number}: blanks at the end of the line")
+            if "\t" in line and path.endswith((".c", ".h", ".asm")):
+                bad.append(f"{path}:{number}: a tab")
+            if any(h in line for h in home):
+                bad.append(f"{path}:{number}: a path of one machine")
+        if text and not text.endswith("\n"):
+            bad.append(f"{path}: no newline at the end")
+    if bad:
+        raise Fault("\n".join(bad))
+    return len(found)
+
+
+LINTS = {name.removeprefix("lint_"): f for name, f in list(globals().items()) if name.startswith("lint_")}
+
+
+def main(chosen):
+    for name in chosen or sorted(LINTS):
+        if name not in LINTS:
+            print(f"{name}: no such lint; there are {', '.join(sorted(LINTS))}")
+            return 2
+        try:
+            count = LINTS[name]()
+        except (Fault, SyntaxError, OSError) as e:
+            print(f"{name}: {e}")
+            return 1
+        if count == 0:
+            print(f"{name}: nothing to look at")
+            return 1
+        print(f"{name}: {count} looked at")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
