@@ -1,27 +1,28 @@
 /*
- * The 8254's bus side and clockwork; the contract is in i8254.h, the counters are in i8254_counter.c, where the choices that the
- * datasheet leaves open are listed (1 to 10). Two more here:
- * 11. After reset the chip is as a PC's power-on self-test leaves it, written at the moment of the reset: channel 0 mode 3 and channel 2
- *     mode 3 with count 65536, channel 1 mode 2 with count 18. Guests that are loaded without a BIOS poll channel 0 as they find it.
- *     Gates are inputs: a reset leaves them alone.
+ * The 8254's bus side and clockwork; the contract is in i8254.h, the counters are in i8254_counter.c and
+ * i8254_registers.c, where the choices that the datasheet leaves open are listed (1 to 10). Two more here:
+ * 11. After reset the chip is as a PC's power-on self-test leaves it, written at the moment of the reset:
+ *     channels 0 and 2 in mode 3 with count 65536, channel 1 in mode 2 with count 18. A guest that is loaded
+ *     without a BIOS so has the usual 18.2 Hz on channel 0. Gates are inputs: a reset leaves them alone.
  * 12. Port 43h reads as FFh. Bit 0 of a read-back command is ignored.
  *
  * Left out: nothing that software can see. Units: guest cycles (`_cycles`), edges of the PIT grid (`_edge`).
- * Source: Intel 8254 Programmable Interval Timer (231164), "Control Word Format", "Counter Latch Command", "Read-Back Command".
+ * Source: Intel 8254 Programmable Interval Timer (231164), "Control Word Format", "Counter Latch Command",
+ * "Read-Back Command".
  */
 #include "devices/i8254.h"
 
 #define PORT_CONTROL 3u
 
-#define CONTROL_RW 0x30u
+#define CONTROL_RW           0x30u
 #define CONTROL_SELECT_SHIFT 6
-#define SELECT_READ_BACK 3u
+#define SELECT_READ_BACK     3u
 
-#define READ_BACK_NO_COUNT BIT(5)
-#define READ_BACK_NO_STATUS BIT(4)
+#define READ_BACK_NO_COUNT         BIT(5)
+#define READ_BACK_NO_STATUS        BIT(4)
 #define READ_BACK_CHANNEL(channel) BIT(1 + (channel))
 
-/* ---- time and OUT pins ------------------------------------------------------------------------------------------- */
+/* ---- time and OUT pins ---- */
 
 static uint64_t edge_now(const struct i8254 *pit)
 {
@@ -37,8 +38,9 @@ static void publish(struct i8254 *pit, unsigned channel)
     if (!pit->out[channel].sink)
         return;
     timer->change_edge = i8254_counter_next_change(counter);
-    deadline_set(&timer->deadline,
-                 timer->change_edge == I8254_NEVER ? DEADLINE_NEVER : grid_cycles(pit->grid, timer->change_edge));
+    deadline_set(&timer->deadline, timer->change_edge == I8254_NEVER
+                                       ? DEADLINE_NEVER
+                                       : grid_cycles(pit->grid, timer->change_edge));
     irq_line_set(&pit->out[channel], counter->out);
 }
 
@@ -57,8 +59,8 @@ static void timer_fired(void *opaque, uint64_t when_cycles)
 }
 
 /*
- * Brings a channel to the present. An OUT change on the way is only met here when its deadline stands at this very cycle and has not
- * had its turn yet, so the loop is short: as many edges as a cycle holds.
+ * Brings a channel to the present. An OUT change on the way is only met here when its deadline stands at this
+ * very cycle and has not had its turn yet, so the loop is short: as many edges as a cycle holds.
  */
 static struct i8254_counter *present(struct i8254 *pit, unsigned channel)
 {
@@ -71,7 +73,7 @@ static struct i8254_counter *present(struct i8254 *pit, unsigned channel)
     return counter;
 }
 
-/* ---- registers --------------------------------------------------------------------------------------------------- */
+/* ---- registers ---- */
 
 static void write_read_back(struct i8254 *pit, uint8_t command)
 {
@@ -126,7 +128,7 @@ static uint64_t bus_read(void *opaque, uint64_t offset, unsigned width)
     return port == PORT_CONTROL ? 0xff : i8254_counter_read(present(pit, port));
 }
 
-/* ---- pins, reset, state ------------------------------------------------------------------------------------------ */
+/* ---- pins, reset, state ---- */
 
 void i8254_set_gate(struct i8254 *pit, unsigned channel, bool level)
 {
@@ -175,7 +177,8 @@ static void restored(void *opaque)
 
 static const struct bus_ops ops = {bus_read, bus_write};
 
-void i8254_init(struct i8254 *pit, const struct guest_clock *clock, const struct grid *grid, struct deadline_queue *queue)
+void i8254_init(struct i8254 *pit, const struct guest_clock *clock, const struct grid *grid,
+                struct deadline_queue *queue)
 {
     static const char *const names[I8254_CHANNELS] = {"i8254 OUT 0", "i8254 OUT 1", "i8254 OUT 2"};
 

@@ -1,12 +1,15 @@
 /*
- * One counter of an 8254, counted in CLK edges: its six modes, count and control registers, latches and gate. It knows no clock
- * and no bus; i8254.c brings it to the present edge before each call and publishes its OUT pin after it.
+ * One counter of an 8254, counted in CLK edges: its six modes, count and control registers, latches and gate.
+ * It knows no clock and no bus; i8254.c brings it to the present edge before each call and publishes its OUT
+ * pin after it.
  *
- * A counter is not stepped: i8254_counter_advance() goes over any number of CLKs at once, in at most about 64 additions, without a division.
+ * A counter is not stepped: i8254_counter_advance() goes over any number of CLKs at once, in at most about 64
+ * additions, without a division.
  *
- * Units: `edge` is the index of a CLK edge in the PIT grid of the VM; one edge stands for one CLK pulse of the datasheet (GATE is
- * sampled, then CE is loaded or decremented). Counts are numbers, 65536 (BCD: 10000) for a written 0.
- * Source: Intel 8254 Programmable Interval Timer (231164), "Mode Definitions", "Read Operations", "Operation Common to All Modes".
+ * Units: `edge` is the index of a CLK edge in the PIT grid of the VM; one edge stands for one CLK pulse of
+ * the datasheet (GATE is sampled, then CE is loaded or decremented). Counts are numbers, 65536 (BCD: 10000)
+ * for a written 0. Source: Intel 8254 Programmable Interval Timer (231164), "Mode Definitions", "Read
+ * Operations", "Operation Common to All Modes".
  */
 #ifndef DEVICES_I8254_COUNTER_H
 #define DEVICES_I8254_COUNTER_H
@@ -39,6 +42,32 @@ struct i8254_counter {
 };
 
 _Static_assert(sizeof(struct i8254_counter) == 40, "no padding in saved state");
+
+#define I8254_BINARY_MODULUS 0x10000u
+#define I8254_BCD_MODULUS    10000u
+
+static inline unsigned i8254_counter_mode(const struct i8254_counter *counter)
+{
+    unsigned mode = (counter->control >> 1) & 7u;
+
+    return mode >= 6 ? mode - 4 : mode;
+}
+
+/* The modes that count down once, and then on through zero: 0, 1, 4, 5. */
+static inline bool i8254_mode_is_one_shot(unsigned mode)
+{
+    return mode != 2 && mode != 3;
+}
+
+static inline bool i8254_counter_is_bcd(const struct i8254_counter *counter)
+{
+    return counter->control & 1;
+}
+
+static inline uint32_t i8254_counter_modulus(const struct i8254_counter *counter)
+{
+    return i8254_counter_is_bcd(counter) ? I8254_BCD_MODULUS : I8254_BINARY_MODULUS;
+}
 
 /* A control word for this counter (bits 5-0 count; RW must not be 0, that is the latch command). */
 void i8254_counter_control(struct i8254_counter *counter, uint8_t control);

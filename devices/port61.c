@@ -1,17 +1,18 @@
 /*
  * System control port B; the contract is in port61.h. Called during a bus access, in the monitor.
  *
- * The refresh toggle is derived from the PIT's CLK grid and not from channel 1: a PC/AT refreshes every 18 CLKs, about 15.085 us, and the bit
- * changes once for each. Choices: the toggle is 0 at guest cycle 0 and goes on whatever the guest does to channel 1; there are no parity or
- * I/O check errors, so bits 6 and 7 read 0 and their enables (bits 2 and 3) are only kept. Pinned by tests/unit/test_port61.c.
+ * The refresh toggle is derived from the PIT's CLK grid and not from channel 1: a PC/AT refreshes every 18
+ * CLKs, about 15.085 us, and the bit changes once for each. Choices: the toggle is 0 at guest cycle 0 and
+ * goes on whatever the guest does to channel 1; there are no parity or I/O check errors, so bits 6 and 7 read
+ * 0 and their enables (bits 2 and 3) are only kept. Pinned by tests/unit/test_port61.c.
  */
 #include "devices/port61.h"
 
-#define GATE2 BIT(0)
-#define SPEAKER_DATA BIT(1)
-#define WRITABLE 0x0fu /* and RAM parity and I/O check enable */
+#define GATE2          BIT(0)
+#define SPEAKER_DATA   BIT(1)
+#define WRITABLE       0x0fu /* and RAM parity and I/O check enable */
 #define REFRESH_TOGGLE BIT(4)
-#define OUT2 BIT(5)
+#define OUT2           BIT(5)
 
 #define REFRESH_CLKS 18u
 

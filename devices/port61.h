@@ -1,9 +1,12 @@
 /*
- * System control port B of a PC/AT at port 61h: gate 2 and OUT 2 of the PIT, the speaker, the RAM refresh toggle, the NMI enables.
+ * System control port B of a PC/AT at port 61h: gate 2 and OUT 2 of the PIT, the speaker, the RAM refresh
+ * toggle, the NMI enables.
  *
- * Wiring (guest/): port61_init(), irq_line_connect() of gate2 to the PIT's gate 2, out2 to a function that gives the level of the PIT's
- * OUT 2 now (NULL: low), bus_add() of region, device.reset(). Called on the CPU that owns the VM.
- * Source: IBM PC AT Technical Reference, "System Board": "System ROM BIOS" port 61h; Intel 82371SB (PIIX3), "NMI Status and Control".
+ * Wiring (guest/): port61_init(), irq_line_connect() of gate2 to the PIT's gate 2, out2 to a function that
+ * gives the level of the PIT's OUT 2 now (NULL: low), bus_add() of region, device.reset(). Called on the CPU
+ * that owns the VM.
+ *
+ * Source: Intel 82371SB (PIIX3), "NMISC, NMI Status and Control Register" (61h).
  */
 #ifndef DEVICES_PORT61_H
 #define DEVICES_PORT61_H
@@ -14,7 +17,7 @@
 #include "hv/devapi/irq_line.h"
 #include "lib/ratio.h"
 
-#define PORT61_PORT 0x61u
+#define PORT61_PORT          0x61u
 #define PORT61_STATE_VERSION 1u
 
 struct port61_state {

@@ -1,7 +1,8 @@
 /*
- * Fuzzes the PIT and port 61h. A step is three bytes: what (bits 0-2: port 40h-43h, port 61h, gate 0, gate 1, a byte of saved state;
- * bit 3: write; bits 4-7: scale of the time that passes first), value, time. Two PITs get the same steps: one whose OUT pins are
- * listened to, one that nobody listens to and that is saved and restored before each step. They must never differ.
+ * Fuzzes the PIT and port 61h. A step is three bytes: what (bits 0-2: port 40h-43h, port 61h, gate 0, gate 1,
+ * a byte of saved state; bit 3: write; bits 4-7: scale of the time that passes first), value, time. Two PITs
+ * get the same steps: one whose OUT pins are listened to, one that nobody listens to and that is saved and
+ * restored before each step. They must never differ.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "devices/port61.h"
 #include "hv/clock.h"
 
-#define STEPS_MAX 300
+#define STEPS_MAX      300
 #define TIME_SCALE_MAX 10 /* 255 << 10 cycles: a few hundred CLKs */
 
 struct machine {
@@ -81,14 +82,16 @@ static uint64_t act(struct machine *machine, uint8_t what, uint8_t value, uint8_
     uint64_t offset = (what & 7) == 4 ? 0 : what & 3;
     uint8_t *state = (uint8_t *)&machine->pit.state;
 
-    guest_clock_advance(&machine->clock, machine->clock.now + ((uint64_t)time << MIN(what >> 4, TIME_SCALE_MAX)));
+    guest_clock_advance(&machine->clock,
+                        machine->clock.now + ((uint64_t)time << MIN(what >> 4, TIME_SCALE_MAX)));
     switch (what & 7) {
     case 5:
     case 6:
         i8254_set_gate(&machine->pit, (what & 7) - 5u, value & 1);
         return 0;
     case 7:
-        machine->pit.device.restored(machine->pit.device.opaque); /* brings all counters to now: the same bytes in both */
+        machine->pit.device.restored(
+            machine->pit.device.opaque); /* brings all counters to now: the same bytes in both */
         if (what & 8)
             state[value % sizeof(machine->pit.state)] ^= time;
         else

@@ -1,5 +1,6 @@
 /*
- * An 8254 on a bench: a guest clock, the CLK grid, the chip, and a recorder on its OUT pins. The host tests of the PIT drive it by ports and gates, as a guest does.
+ * An 8254 on a bench: a guest clock, the CLK grid, the chip, and a recorder on its OUT pins. The host tests
+ * of the PIT drive it by ports and gates, as a guest does.
  */
 #ifndef TESTS_UNIT_I8254_BENCH_H
 #define TESTS_UNIT_I8254_BENCH_H

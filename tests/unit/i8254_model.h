@@ -1,7 +1,8 @@
 /*
- * A slow 8254 written from Intel's datasheet (231164): every CLK pulse does what "Mode Definitions" says, one pulse at a time, with
- * the registers of the block diagram (CR, CE, OL, status latch). It shares no code and no idea with devices/i8254*.c but the
- * choices listed there for what the datasheet leaves open. The oracle of test_i8254_model.c.
+ * A slow 8254 written from Intel's datasheet (231164): every CLK pulse does what "Mode Definitions" says, one
+ * pulse at a time, with the registers of the block diagram (CR, CE, OL, status latch). It shares no code and
+ * no idea with devices/i8254*.c but the choices listed there for what the datasheet leaves open. The oracle
+ * of test_i8254_model.c.
  */
 #ifndef TESTS_UNIT_I8254_MODEL_H
 #define TESTS_UNIT_I8254_MODEL_H
@@ -13,17 +14,17 @@ struct model_counter {
     uint8_t control_word;
     int mode;
     bool bcd, lsb, msb;
-    uint8_t crm, crl;      /* count register */
-    uint8_t half;          /* first byte of a count being written */
-    bool cr_full;          /* a whole count was written since the control word */
-    bool cr_new;           /* and it is not in CE yet: NULL COUNT of the status (also 1 from the control word on) */
+    uint8_t crm, crl; /* count register */
+    uint8_t half;     /* first byte of a count being written */
+    bool cr_full;     /* a whole count was written since the control word */
+    bool cr_new; /* and it is not in CE yet: NULL COUNT of the status (also 1 from the control word on) */
     bool write_second, read_second;
-    uint16_t ce;           /* counting element, binary or four digits */
-    bool ce_full;          /* loaded since the control word */
-    bool odd;              /* mode 3: CE was loaded from an odd count */
-    bool waiting;          /* modes 0, 1, 4, 5: count has not ended yet */
-    bool one;              /* mode 2: CE was loaded with the illegal 1 */
-    bool gate, gate_edge;  /* pin and edge flip-flop */
+    uint16_t ce;          /* counting element, binary or four digits */
+    bool ce_full;         /* loaded since the control word */
+    bool odd;             /* mode 3: CE was loaded from an odd count */
+    bool waiting;         /* modes 0, 1, 4, 5: count has not ended yet */
+    bool one;             /* mode 2: CE was loaded with the illegal 1 */
+    bool gate, gate_edge; /* pin and edge flip-flop */
     bool out;
     uint16_t ol;
     bool ol_held;
@@ -187,13 +188,26 @@ static inline void model_clk(struct model_counter *c)
 
     c->gate_edge = false; /* "the flip-flop is reset immediately after it is sampled" */
     switch (c->mode) {
-    case 0: model_clk_0(c); break;
-    case 1: model_clk_1(c, trigger); break;
-    case 2: model_clk_2(c, trigger); break;
-    case 3: model_clk_3(c, trigger); break;
-    case 4: model_clk_4(c); break;
-    case 5: model_clk_5(c, trigger); break;
-    default: break;
+    case 0:
+        model_clk_0(c);
+        break;
+    case 1:
+        model_clk_1(c, trigger);
+        break;
+    case 2:
+        model_clk_2(c, trigger);
+        break;
+    case 3:
+        model_clk_3(c, trigger);
+        break;
+    case 4:
+        model_clk_4(c);
+        break;
+    case 5:
+        model_clk_5(c, trigger);
+        break;
+    default:
+        break;
     }
 }
 

@@ -1,9 +1,10 @@
 /*
- * Waveforms as text, read like the figures of the 8254's datasheet. Channel 0, 11 guest cycles per CLK; everything is done in the middle of a CLK period.
+ * Waveforms as text, read like the figures of the 8254's datasheet. Channel 0, 11 guest cycles per CLK;
+ * everything is done in the middle of a CLK period.
  *
  *   cXX    write XX to port 43h              wXX    write XX to port 40h           g0 g1  gate low, high
- *   rXX    reading port 40h gives XX         =0 =1  OUT is low, high now           nD     D more CLKs (decimal)
- *   XX/O   one CLK; then port 40h reads XX and OUT is O           -/O    one CLK; then OUT is O
+ *   rXX    reading port 40h gives XX         =0 =1  OUT is low, high now           nD     D more CLKs
+ * (decimal) XX/O   one CLK; then port 40h reads XX and OUT is O           -/O    one CLK; then OUT is O
  *
  * Each script runs four times: OUT listened to or not, saved and restored before each token or not.
  */
@@ -53,7 +54,8 @@ static void script_token(struct bench *bench, const char *script, size_t at, con
         script_check(script, at, bench_in(bench, 0x40), hex);
         break;
     case 'n':
-        guest_clock_advance(&bench->clock, bench->clock.now + strtoul(token + 1, NULL, 10) * SCRIPT_CLK_CYCLES);
+        guest_clock_advance(&bench->clock,
+                            bench->clock.now + strtoul(token + 1, NULL, 10) * SCRIPT_CLK_CYCLES);
         break;
     case '=':
     case '/':

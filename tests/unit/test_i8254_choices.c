@@ -1,6 +1,6 @@
 /*
- * What the 8254's datasheet leaves open: one test for each numbered choice of devices/i8254_counter.c and devices/i8254.c, and
- * states that no chip can hold.
+ * What the 8254's datasheet leaves open: one test for each numbered choice of devices/i8254_registers.c and
+ * devices/i8254.c, and states that no chip can hold.
  */
 #include "tests/unit/i8254_script.h"
 
@@ -8,7 +8,8 @@ static void test_1_ce_stands_from_control_word_to_load(void **unused)
 {
     (void)unused;
     script_run("c34 w34 w12 n5 r30 r12 c34 n9 r30 r12 c3A n9 r30 r12");
-    script_run("c34 wBC w0A n1 c35 n3 rBC r0A w05 w00 n1 r05 r00"); /* also over a change to BCD */
+    /* also over a change to BCD */
+    script_run("c34 wBC w0A n1 c35 n3 rBC r0A w05 w00 n1 r05 r00");
 }
 
 static void test_2_early_trigger_is_lost(void **unused)
@@ -16,8 +17,10 @@ static void test_2_early_trigger_is_lost(void **unused)
     (void)unused;
     script_run("g0 c12 g1 n1 w03 -/1 -/1 g0 g1 03/0");
     script_run("g0 c1A g1 n1 w03 n9 =1");
-    script_run("g0 c12 w03 g1 c12 w03 -/1 -/1");    /* the control word clears the flip-flop */
-    script_run("c34 w34 w12 n1 cC2 c34 r34 r12");   /* and the latches: no status comes first */
+    /* the control word clears the flip-flop */
+    script_run("g0 c12 w03 g1 c12 w03 -/1 -/1");
+    /* and the latches: no status comes first */
+    script_run("c34 w34 w12 n1 cC2 c34 r34 r12");
 }
 
 static void test_3_one_byte_count_in_mode_0(void **unused)
@@ -31,29 +34,44 @@ static void test_4_half_a_count_is_never_loaded(void **unused)
     (void)unused;
     script_run("c34 w03 w00 n3 w05 -/1 -/1 -/0 -/1 w00 -/1 -/0 -/1 -/1 -/1 -/1 -/0");
     script_run("g0 c32 w03 w00 w09 g1 -/0 -/0 -/0 -/1 -/1");
-    script_run("c30 w03 w00 w07 n9 =0 r03 r00 w00 -/0 r07 r00"); /* mode 0: the pending count is loaded, and stands */
+    /* mode 0: the pending count is loaded, and stands */
+    script_run("c30 w03 w00 w07 n9 =0 r03 r00 w00 -/0 r07 r00");
 }
 
 static void test_5_first_count_is_loaded_with_gate_low(void **unused)
 {
     (void)unused;
     script_run("g0 c14 w03 cE2 rD4 03/1 cE2 r94 03/1 g1 03/1 02/1 01/0");
-    script_run("g0 c16 w06 06/1 06/1 w04 06/1 g1 04/1 02/1 04/0"); /* the next ones wait for the trigger */
+    /* the next ones wait for the trigger */
+    script_run("g0 c16 w06 06/1 06/1 w04 06/1 g1 04/1 02/1 04/0");
 }
 
 static void test_6_count_1(void **unused)
 {
+    static struct bench bench;
+
     (void)unused;
     script_run("c14 w01 01/1 01/1 01/1 w03 03/1 02/1 01/0 w01 01/1 01/1");
     script_run("c16 w01 00/1 00/1 00/1 w04 04/0 02/0 04/1 w01 02/1 00/1 00/1 w05 04/0 02/0");
-    script_run("c16 w04 n3 =0 w01 02/0 00/1 00/1 00/1"); /* from the low half */
+    /* from the low half */
+    script_run("c16 w04 n3 =0 w01 02/0 00/1 00/1 00/1");
+    for (unsigned mode = 2; mode <= 3; mode++) { /* OUT never changes: no deadline either */
+        bench_init(&bench, 13125000, 1);
+        bench_out(&bench, 0x43, 0x10 | mode << 1);
+        bench_out(&bench, 0x40, 1);
+        assert_true(deadline_queue_next(&bench.clock.deadlines) == DEADLINE_NEVER);
+        guest_clock_advance(&bench.clock, 500);
+        bench_out(&bench, 0x40, 1);
+        assert_true(deadline_queue_next(&bench.clock.deadlines) == DEADLINE_NEVER);
+    }
 }
 
 static void test_7_strobe(void **unused)
 {
     (void)unused;
     script_run("c18 w02 n2 00/0 g0 00/1 00/1");
-    script_run("c18 w02 n3 =0 n1 =1 n65535 r00 =1 n1 =1"); /* once */
+    /* once */
+    script_run("c18 w02 n3 =0 n1 =1 n65535 r00 =1 n1 =1");
     script_run("g0 c1A w02 g1 n3 =0 n1 =1 n65535 r00 =1 n1 =1");
 }
 
@@ -61,8 +79,10 @@ static void test_8_bcd_digit_above_9(void **unused)
 {
     (void)unused;
     script_run("c35 w1F w00 n1 r25 r00");
-    script_run("c35 w00 wA0 n1 r00 r00 n1 r99 r99"); /* 10000 */
-    script_run("c35 wFF wFF n1 r65 r66");            /* 16665 modulo 10000 */
+    /* 10000 */
+    script_run("c35 w00 wA0 n1 r00 r00 n1 r99 r99");
+    /* 16665 modulo 10000 */
+    script_run("c35 wFF wFF n1 r65 r66");
 }
 
 static void test_9_latch_between_two_bytes(void **unused)
@@ -116,7 +136,8 @@ static void test_12_control_port(void **unused)
     script_run("c34 w34 w12 n1 cD3 r34 r12");
 }
 
-/* A restored state is never trusted: whatever the bytes are, time goes on, OUT and deadline agree, and a valid state is left alone. */
+/* A restored state is never trusted: whatever the bytes are, time goes on, OUT and deadline agree, and a
+ * valid state is left alone. */
 static void test_restored_nonsense(void **unused)
 {
     static struct bench bench;

@@ -1,6 +1,7 @@
 /*
- * The PIT against a tick-by-tick model of the datasheet (i8254_model.h): random programs must agree in every byte read, in every
- * OUT level, and in the cycle of every OUT change, listened to or not, saved and restored between any two steps or not.
+ * The PIT against a tick-by-tick model of the datasheet (i8254_model.h): random programs must agree in every
+ * byte read, in every OUT level, and in the cycle of every OUT change, listened to or not, saved and restored
+ * between any two steps or not.
  */
 #include "tests/unit/i8254_bench.h"
 #include "tests/unit/i8254_model.h"
@@ -111,7 +112,8 @@ static uint64_t random_step(uint64_t hz)
     case 2:
     case 3:
     case 4:
-        return bench_edge_cycles(hz, model_edge + 1 + random_below(3)) - bench.clock.now; /* right on an edge */
+        return bench_edge_cycles(hz, model_edge + 1 + random_below(3)) -
+               bench.clock.now; /* right on an edge */
     case 5:
     case 6:
         return bench_edge_cycles(hz, model_edge + 1) - bench.clock.now - 1; /* right before one */
@@ -160,7 +162,8 @@ static void step(void)
 
 static void power_on(uint64_t hz, unsigned listened)
 {
-    static const uint8_t program[I8254_CHANNELS][3] = {{0x36, 0, 0}, {0x74, 18, 0}, {0xb6, 0, 0}}; /* choice 11 */
+    static const uint8_t program[I8254_CHANNELS][3] = {
+        {0x36, 0, 0}, {0x74, 18, 0}, {0xb6, 0, 0}}; /* choice 11 */
 
     bench_init(&bench, hz, listened);
     memset(model, 0, sizeof(model));
@@ -188,7 +191,8 @@ static void random_program(uint64_t hz, unsigned listened, unsigned steps, bool 
     }
 }
 
-static const uint64_t rates[] = {1000000000, 3700000000, 2999999997, 13125000, 1193182, 1193181, 400000, 1193182000};
+static const uint64_t rates[] = {1000000000, 3700000000, 2999999997, 13125000,
+                                 1193182,    1193181,    400000,     1193182000};
 
 static void test_random_listened(void **unused)
 {
@@ -211,7 +215,8 @@ static void test_random_save_restore(void **unused)
         random_program(rates[i], i % 2 ? 7 : 1, 60000, true, 200 + i);
 }
 
-/* Every mode, binary and BCD, with every small count and some large ones: 3 periods of the pin and of the counter after every CLK. */
+/* Every mode, binary and BCD, with every small count and some large ones: 3 periods of the pin and of the
+ * counter after every CLK. */
 static void sweep(unsigned mode, unsigned bcd, unsigned count, unsigned listened)
 {
     unsigned clks = count == 0 || count > 300 ? 140000 : 3 * count + 8;

@@ -1,6 +1,7 @@
 /*
- * System control port B, wired to a PIT as guest/ does it: the bits, the refresh toggle on the grid, and the ways in which Linux and others calibrate
- * the TSC through channel 2. An access costs what the test says, the access at its end.
+ * System control port B, wired to a PIT as guest/ does it: the bits, the refresh toggle on the grid, and the
+ * ways in which Linux and others calibrate the TSC through channel 2. An access costs what the test says, the
+ * access at its end.
  */
 #include "devices/port61.h"
 #include "tests/unit/i8254_bench.h"
@@ -146,7 +147,8 @@ static void test_save_restore(void **unused)
     assert_false(bench.pit.state.counter[2].gate);
 }
 
-/* Reads the count until its MSB is no longer `msb`; how often it was, and the time of the last read that gave it. */
+/* Reads the count until its MSB is no longer `msb`; how often it was, and the time of the last read that gave
+ * it. */
 static unsigned polls_of_msb(unsigned msb, uint64_t *last_cycles)
 {
     unsigned polls = 0;
@@ -159,7 +161,8 @@ static unsigned polls_of_msb(unsigned msb, uint64_t *last_cycles)
     }
 }
 
-/* Linux's fast calibration (quick_pit_calibrate): channel 2, mode 0, FFFFh, MSBs against the TSC until the error is below 500 ppm. */
+/* Linux's fast calibration (quick_pit_calibrate): channel 2, mode 0, FFFFh, MSBs against the TSC until the
+ * error is below 500 ppm. */
 static void calibrate_fast(uint64_t hz, uint64_t charge_cycles)
 {
     uint64_t first = 0, last = 0;
@@ -194,7 +197,8 @@ static void calibrate_slow(uint64_t hz, uint64_t charge_cycles)
     uint64_t start = bench.clock.now;
     while (!(in(0x61) & 0x20))
         assert_true(bench.clock.now - start < hz);
-    uint64_t edge = (uint64_t)((unsigned __int128)start * 13125000 / ((unsigned __int128)hz * 11)) + 1 + 11932;
+    uint64_t edge =
+        (uint64_t)((unsigned __int128)start * 13125000 / ((unsigned __int128)hz * 11)) + 1 + 11932;
     uint64_t when = bench_edge_cycles(hz, edge);
     assert_in_range(bench.clock.now, when, when + charge_cycles - 1);
 }
@@ -215,12 +219,9 @@ static void test_linux_calibration(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_gate_and_out_2),
-        cmocka_unit_test(test_speaker),
-        cmocka_unit_test(test_refresh_toggle),
-        cmocka_unit_test(test_save_restore),
-        cmocka_unit_test(test_linux_calibration),
+        cmocka_unit_test(test_bits),         cmocka_unit_test(test_gate_and_out_2),
+        cmocka_unit_test(test_speaker),      cmocka_unit_test(test_refresh_toggle),
+        cmocka_unit_test(test_save_restore), cmocka_unit_test(test_linux_calibration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
