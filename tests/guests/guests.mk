@@ -1,7 +1,7 @@
 # The test guests: $(BUILD)/guests/NAME.elf32, Multiboot 1, 64-bit code behind a 32-bit entry. Included by the main Makefile.
 
 GUEST_DIR    := tests/guests
-GUEST_NAMES  := timing hostile clock
+GUEST_NAMES  := timing modes hostile clock
 GUEST_CFLAGS := -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
                 -fno-asynchronous-unwind-tables -fno-strict-aliasing -ffunction-sections -fdata-sections \
                 -ffile-prefix-map=$(CURDIR)=. $(WARN) -I.
@@ -17,7 +17,7 @@ $(BUILD)/guests/obj/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/guests/obj/%.asm.o: %.asm
+$(BUILD)/guests/obj/%.asm.o: %.asm $(GUEST_DIR)/lib/try.inc
 	@mkdir -p $(@D)
 	$(NASM) -f elf64 -o $@ $<
 

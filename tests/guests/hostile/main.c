@@ -11,7 +11,6 @@
 #define CMOS_MAGIC 0x5645u
 #define SAVE_EVERY 256u
 
-extern void *const trap_stubs[256]; /* isr.asm */
 
 static struct hostile state;
 

@@ -2,15 +2,8 @@
 ; C signatures in hostile.h.
 
 bits 64
-extern trap_fixup
+%include "tests/guests/lib/try.inc"
 section .text
-
-%macro TRY 1+
-    mov qword [trap_fixup], %%after
-    %1
-%%after:
-    mov qword [trap_fixup], 0
-%endmacro
 
 global op_rdmsr                         ; (msr)
 op_rdmsr:

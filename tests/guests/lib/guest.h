@@ -40,6 +40,8 @@ struct trap_frame {
 #define VECTOR_IRQ8 0x28
 void idt_start(void);
 void idt_set(unsigned vector, void *entry);
+void idt_present(unsigned vector, bool present);
+extern void *const trap_stubs[256]; /* the entries of the untimed kind */
 /* Called for every trap that is not timed; NULL: the default (fixup, count, or a fatal report). Returns true when it dealt with it. */
 extern bool (*trap_hook)(struct trap_frame *frame);
 extern volatile uint64_t trap_fixup;  /* where to go on after an exception; 0: an exception is fatal */

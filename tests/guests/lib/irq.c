@@ -12,7 +12,6 @@ struct idt_gate {
 };
 static struct idt_gate idt[256];
 
-extern void *const trap_stubs[256]; /* isr.asm */
 void irq0_entry(void);
 void irq8_entry(void);
 void trap_dispatch(struct trap_frame *frame);
@@ -24,6 +23,8 @@ void idt_set(unsigned vector, void *entry) {
     uint64_t at = (uint64_t)(uintptr_t)entry;
     idt[vector] = (struct idt_gate){(uint16_t)at, 0x08, 0, 0x8E, (uint16_t)(at >> 16), (uint32_t)(at >> 32), 0};
 }
+
+void idt_present(unsigned vector, bool present) { idt[vector].type = present ? 0x8E : 0x0E; }
 
 void idt_start(void) {
     for (unsigned v = 0; v < 256; v++) idt_set(v, trap_stubs[v]);

@@ -78,9 +78,8 @@ gdt_start:
     dq 0x00AF9B000000FFFF               ; 08: 64-bit code
     dq 0x00CF93000000FFFF               ; 10: data
     dq 0x00CF9B000000FFFF               ; 18: 32-bit code
-    dq 0x008F9B000000FFFF               ; 20: 16-bit code
-    dq 0x008F93000000FFFF               ; 28: 16-bit data
-    dq 0, 0                             ; 30: a TSS, filled in by who needs one
+    dq 0x00009B000000FFFF               ; 20: 16-bit code, 64 KB
+    dq 0x000093000000FFFF               ; 28: 16-bit data, 64 KB
 gdt_end:
 global gdt_pointer
 gdt_pointer:

@@ -1,0 +1,36 @@
+/* The modes guest: CPU modes, exceptions, shadows and emulated instructions, each checked. `only=NAME` runs one group. */
+#include "tests/guests/modes/modes.h"
+
+static uint64_t passed_checks, failed_checks;
+
+void check(bool good, const char *what, uint64_t is, uint64_t wanted) {
+    if (good) {
+        passed_checks++;
+        return;
+    }
+    failed_checks++;
+    print("modes failed: %s: is %lx, should be %lx\n", what, is, wanted);
+}
+
+uint64_t unclaimed_memory(void) { return word_number("bare", 0) ? 0 : ~0ull; }
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} groups[] = {
+    {"trip", check_trip},       {"exceptions", check_exceptions}, {"shadows", check_shadows},   {"steps", check_steps},
+    {"strings", check_strings}, {"registers", check_registers},   {"patching", check_patching},
+};
+
+bool guest_run(void) {
+    idt_set(VECTOR_IRQ0, trap_stubs[VECTOR_IRQ0]);
+    for (size_t i = 0; i < ARRAY_LENGTH(groups); i++) {
+        if (word_text("only") && !word_is("only", groups[i].name)) continue;
+        uint64_t before = passed_checks;
+        groups[i].run();
+        print("modes %s: %lu checks passed\n", groups[i].name, passed_checks - before);
+    }
+    bool good = !failed_checks && passed_checks;
+    print("RESULT %s modes passed=%lu failed=%lu\n", good ? "PASS" : "FAIL", passed_checks, failed_checks);
+    return good;
+}

@@ -1,0 +1,21 @@
+/* The checks of the modes guest. Each calls check() for every fact; the guest passes when all held. */
+#ifndef GUEST_MODES_H
+#define GUEST_MODES_H
+
+#include "tests/guests/lib/guest.h"
+
+/* One line per failed check; passed ones are counted. */
+void check(bool good, const char *what, uint64_t is, uint64_t wanted);
+
+void check_trip(void);       /* all CPU modes and back */
+void check_exceptions(void); /* with and without error code, CR2, double fault */
+void check_shadows(void);    /* STI, MOV SS, POPF, HLT with a pending interrupt */
+void check_steps(void);      /* TF over instructions that a hypervisor carries out */
+void check_strings(void);    /* INS, OUTS: prefixes, direction, count 0 */
+void check_registers(void);  /* what IN, CPUID, RDMSR and memory forms do to the rest of a register */
+void check_patching(void);   /* self-modifying code */
+
+/* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */
+uint64_t unclaimed_memory(void);
+
+#endif
