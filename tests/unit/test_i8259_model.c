@@ -363,6 +363,8 @@ static void test_random_against_model(void **state)
         initialise(1);
         for (unsigned i = 0; i < 20000; i++) {
             step();
+            if (run % 2) /* saved and restored between any two steps */
+                swap_pair();
             compare();
             spurious_slave += model[1].int_up && model_best(&model[1]) < 0;
         }
