@@ -5,7 +5,8 @@ Kinds, each with at least one test or the run fails:
   lint/NAME               tools/lint.py NAME
   unit/test_NAME          a cmocka binary from tests/unit; each of its tests counts
   fuzz/fuzz_NAME          a libFuzzer target from tests/fuzz: a fixed time from tests/fuzz/seeds/NAME
-  integration/FILE::TEST  pytest; one job per file. A file with the line `# LANE: alone` runs when nothing else does
+  integration/FILE::TEST  pytest; one job per file. Lines in the file: `# LANE: alone` runs it when nothing else
+                          runs, `# IMAGE: none` also when the hypervisor does not build
 
 A test that crashes, hangs, or prints no result is a failed one. The last line is `N passed, N failed`.
 """
@@ -48,10 +49,11 @@ class Result:
 class Job:
     """One thing to run; `work` fills a Result."""
 
-    def __init__(self, name, work, alone=False):
+    def __init__(self, name, work, alone=False, image=False):
         self.name = name
         self.work = work
         self.alone = alone
+        self.image = image  # needs the hypervisor
 
 
 class Processes:
@@ -199,8 +201,8 @@ def integration_job(file, tests, long):
         elif result.passed + len(result.failed) + len(result.skipped) < len(tests):
             result.failed.append(f"integration/{os.path.basename(file)}: {len(tests)} tests chosen, fewer reported")
     with open(os.path.join(ROOT, file), encoding="utf-8") as f:
-        alone = re.search(r"^# LANE: alone", f.read(), re.M) is not None
-    return Job("integration/" + os.path.basename(file), work, alone)
+        marks = dict(re.findall(r"^# (LANE|IMAGE): (\w+)", f.read(), re.M))
+    return Job("integration/" + os.path.basename(file), work, marks.get("LANE") == "alone", marks.get("IMAGE") != "none")
 
 
 # ---- finding -----------------------------------------------------------------------------------------------------------
@@ -258,21 +260,35 @@ def build(jobs):
         kind, name = job.name.split("/", 1)
         if kind in ("unit", "fuzz"):
             targets[job.name] = f"build/{kind}/{name}"
-        elif kind == "integration":
+        elif job.image:
             targets[job.name] = "build/verge.elf32"
     wanted = sorted(set(targets.values()))
     if not wanted:
         return {}, ""
     print(f"building {len(wanted)} targets", flush=True)
     began = time.monotonic()
+    done = threading.Event()
+
+    def sign_of_life():
+        while not done.wait(HEARTBEAT_S):
+            print(f"...  building ({time.monotonic() - began:.0f} s)", flush=True)
+
+    threading.Thread(target=sign_of_life, daemon=True).start()
+    try:
+        return build_targets(targets, wanted, began)
+    finally:
+        done.set()
+
+
+def build_targets(targets, wanted, began):
+    """As build(): `targets` is job name -> target, `wanted` each of them once."""
     status, output = processes.run(["make", "-k", f"-j{min(os.cpu_count() or 1, 4)}", *wanted], 1800)
     print(f"built in {time.monotonic() - began:.0f} s" + ("" if status == 0 else ", not everything"), flush=True)
     if status == 0:
         return {}, ""
-    # An old binary of a target that no longer builds must not be run.
-    bad = {name for name, target in targets.items()
-           if processes.run(["make", "-q", target], 60)[0] != 0}
-    return bad or set(targets), output
+    # Which ones: each asked for alone. An old binary of a target that no longer builds must not be run.
+    good = {target for target in wanted if processes.run(["make", target], 600)[0] == 0}
+    return {name for name, target in targets.items() if target not in good} or set(targets), output
 
 
 class Runner:
@@ -374,7 +390,8 @@ def main():
     failed = list(faults)
     bad, output = build(jobs)
     if bad:
-        print("\n".join("    | " + line for line in output.splitlines()[-100:]))
+        telling = [line for line in output.splitlines() if re.search(r"\berror\b|undefined reference|\*\*\*|^ld:", line, re.I)]
+        print("\n".join("    | " + line for line in (telling or output.splitlines())[-60:]))
         failed += [f"{name}: does not build" for name in sorted(bad)]
     results = run_all([j for j in jobs if j.name not in bad], max(1, o.jobs))
     passed = sum(r.passed for r in results)

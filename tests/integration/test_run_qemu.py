@@ -1,4 +1,5 @@
 """run-qemu.sh with a stand-in for Verge: outputs, verdicts, the terminal, odd names. No hypervisor is needed here."""
+# IMAGE: none
 import os
 import re
 import signal

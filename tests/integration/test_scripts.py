@@ -3,6 +3,7 @@
 A link farm stands in for PATH: every program of this machine but some, and stubs that note how they were called. With
 --long, also a real minimal Debian root.
 """
+# IMAGE: none
 import os
 import shutil
 import subprocess
