@@ -3,10 +3,13 @@
 
 #define UNCLAIMED 0xFEDFF000u
 
-static bool count_ud(struct trap_frame *frame) {
+static bool count_ud(struct trap_frame *frame)
+{
     static uint64_t left = ~0ull;
-    if (frame->vector != 6) return false;
-    if (left == ~0ull) left = word_number("n", 0);
+    if (frame->vector != 6)
+        return false;
+    if (left == ~0ull)
+        left = word_number("n", 0);
     if (left && --left == 0) {
         print("RESULT PASS udstorm\n");
         guest_exit(0);
@@ -14,15 +17,19 @@ static bool count_ud(struct trap_frame *frame) {
     return true; /* back to the same UD2 */
 }
 
-static bool unclaimed(void) {
+static bool unclaimed(void)
+{
     uint64_t n = word_number("n", 10000), wrong = 0;
-    uint32_t nothing = word_number("bare", 0) ? 0 : 0xFFFFFFFFu; /* bare QEMU reads memory that nobody claims as 0 */
+    uint32_t nothing =
+        word_number("bare", 0) ? 0 : 0xFFFFFFFFu; /* bare QEMU reads memory that nobody claims as 0 */
     volatile uint32_t *at = (volatile uint32_t *)(uintptr_t)UNCLAIMED; // NOLINT: a fixed physical address
     for (uint64_t i = 0; i < n; i++) {
         at[i % 1024] = (uint32_t)i;
-        if (at[i % 1024] != nothing) wrong++;
+        if (at[i % 1024] != nothing)
+            wrong++;
         out8(0x2E0, (uint8_t)i);
-        if (in8(0x2E0) != 0xFF) wrong++;
+        if (in8(0x2E0) != 0xFF)
+            wrong++;
     }
     print("unclaimed accesses=%lu wrong=%lu\n", 4 * n, wrong);
     print("RESULT %s unclaimed\n", wrong ? "FAIL" : "PASS");
@@ -30,21 +37,25 @@ static bool unclaimed(void) {
 }
 
 /* A reset must not come back; give it a moment, then say so. */
-static bool reset_by(const char *name, uint16_t port, uint8_t value) {
+static bool reset_by(const char *name, uint16_t port, uint8_t value)
+{
     print("nasty %s\n", name);
     out8(port, value);
-    for (volatile unsigned i = 0; i < 1000000; i++) {}
+    for (volatile unsigned i = 0; i < 1000000; i++) {
+    }
     print("RESULT FAIL %s: still here\n", name);
     return false;
 }
 
-bool nasty_run(bool *passed) {
+bool nasty_run(bool *passed)
+{
     *passed = false;
     if (word_bare("unclaimed")) {
         *passed = unclaimed();
         return true;
     }
-    if (word_bare("badexit")) guest_exit((uint8_t)word_number("code", 200));
+    if (word_bare("badexit"))
+        guest_exit((uint8_t)word_number("code", 200));
     if (word_bare("tripleflt")) {
         print("nasty tripleflt\n");
         end_triple_fault();
@@ -63,8 +74,11 @@ bool nasty_run(bool *passed) {
         trap_hook = count_ud;
         storm_ud();
     }
-    if (word_bare("reset64")) return reset_by("reset64", 0x64, 0xFE), true;
-    if (word_bare("reset92")) return reset_by("reset92", 0x92, 1), true;
-    if (word_bare("resetcf9")) return reset_by("resetcf9", 0xCF9, 6), true;
+    if (word_bare("reset64"))
+        return reset_by("reset64", 0x64, 0xFE), true;
+    if (word_bare("reset92"))
+        return reset_by("reset92", 0x92, 1), true;
+    if (word_bare("resetcf9"))
+        return reset_by("resetcf9", 0xCF9, 6), true;
     return false;
 }

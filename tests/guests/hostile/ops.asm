@@ -202,7 +202,7 @@ op_popf:
     push rdi
     TRY popf
     pushf
-    and qword [rsp], ~0x44100           ; TF, NT and AC off again
+    and qword [rsp], ~0x44500           ; TF, DF, NT and AC off again
     popf
     ret
 

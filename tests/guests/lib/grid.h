@@ -1,8 +1,8 @@
 /*
  * The oracle of the 8254's clock: on which TSC cycle is edge k. Two grids:
- *   GRID_VERGE  the documented one: CLK = 13,125,000/11 Hz, edge k at ceil(k f 11 / 13125000) from the guest's reset, where TSC is 0;
- *   GRID_QEMU   bare QEMU 7.2: 1,193,182 Hz counted from the write of the count, the TSC one cycle per ns of virtual time (shift=0).
- * All times are TSC cycles.
+ *   GRID_VERGE  the documented one: CLK = 13,125,000/11 Hz, edge k at ceil(k f 11 / 13125000) from the
+ * guest's reset, where TSC is 0; GRID_QEMU   bare QEMU 7.2: 1,193,182 Hz counted from the write of the count,
+ * the TSC one cycle per ns of virtual time (shift=0). All times are TSC cycles.
  */
 #ifndef GUEST_GRID_H
 #define GUEST_GRID_H

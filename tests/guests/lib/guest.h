@@ -1,5 +1,6 @@
 /*
- * What every test guest stands on: printing, command-line words, interrupts, verdict. A guest supplies guest_run().
+ * What every test guest stands on: printing, command-line words, interrupts, verdict. A guest supplies
+ * guest_run().
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -11,7 +12,8 @@
 
 #define ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
-/* The guest's own main, called with interrupts off, IDT and 8259 set, all lines masked. Returns true for PASS. */
+/* The guest's own main, called with interrupts off, IDT and 8259 set, all lines masked. Returns true for
+ * PASS. */
 bool guest_run(void);
 
 /* ---- output: COM1, polled. %s %c %u %d %x with l, width and 0; %% ---- */
@@ -42,7 +44,8 @@ void idt_start(void);
 void idt_set(unsigned vector, void *entry);
 void idt_present(unsigned vector, bool present);
 extern void *const trap_stubs[256]; /* the entries of the untimed kind */
-/* Called for every trap that is not timed; NULL: the default (fixup, count, or a fatal report). Returns true when it dealt with it. */
+/* Called for every trap that is not timed; NULL: the default (fixup, count, or a fatal report). Returns true
+ * when it dealt with it. */
 extern bool (*trap_hook)(struct trap_frame *frame);
 extern volatile uint64_t trap_fixup;  /* where to go on after an exception; 0: an exception is fatal */
 extern volatile uint64_t trap_count;  /* exceptions taken through the fixup */
@@ -60,9 +63,10 @@ void irq0_record(uint64_t *buffer, uint64_t count);
 void irq8_record(uint64_t *buffer, uint64_t count);
 
 /* ---- memory and rate ---- */
-#define BUFFER_BASE 0x800000u           /* free memory from 8 MB on */
-uint64_t buffer_words(void);            /* 64-bit words between BUFFER_BASE and the end of memory below 4 GB */
-static inline uint64_t *buffer_start(void) {
+#define BUFFER_BASE 0x800000u /* free memory from 8 MB on */
+uint64_t buffer_words(void);  /* 64-bit words between BUFFER_BASE and the end of memory below 4 GB */
+static inline uint64_t *buffer_start(void)
+{
     return (uint64_t *)BUFFER_BASE; // NOLINT: a fixed physical address
 }
 /* TSC cycles per second: the word f=, else CPUID 40000010h, else 1,000,000,000. */

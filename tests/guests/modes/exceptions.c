@@ -1,12 +1,14 @@
-/* Exceptions in long mode: vector, error code, CR2, and whether RIP is the instruction or the one behind it; a handled double fault. */
+/* Exceptions in long mode: vector, error code, CR2, and whether RIP is the instruction or the one behind it;
+ * a handled double fault. */
 #include "tests/guests/modes/modes.h"
 
 #define NOWHERE 0x123456789u /* cases.asm */
-#define NO_CR2 1u
+#define NO_CR2  1u
 
 typedef void fault_function(void);
-fault_function fault_divide, fault_breakpoint, fault_overflow, fault_undefined, fault_not_present, fault_page_read, fault_page_write,
-    fault_page_rmw, fault_canonical, fault_stack, fault_selector, fault_rdmsr, fault_wrmsr, fault_device, fault_cr4;
+fault_function fault_divide, fault_breakpoint, fault_overflow, fault_undefined, fault_not_present,
+    fault_page_read, fault_page_write, fault_page_rmw, fault_canonical, fault_stack, fault_selector,
+    fault_rdmsr, fault_wrmsr, fault_device, fault_cr4;
 
 static const struct fault_case {
     const char *name;
@@ -15,7 +17,8 @@ static const struct fault_case {
     uint64_t error, cr2;
     bool trap; /* RIP behind the instruction */
     bool verge_only;
-    unsigned quirk_vector; /* what QEMU 7.2's own CPU raises instead, with quirk_error; accepted unless strict=1 */
+    unsigned
+        quirk_vector; /* what QEMU 7.2's own CPU raises instead, with quirk_error; accepted unless strict=1 */
     uint64_t quirk_error;
 } cases[] = {
     {"#DE", fault_divide, 0, 0, NO_CR2, false, false, 99, 0},
@@ -38,7 +41,8 @@ static const struct fault_case {
 static struct trap_frame seen;
 static uint64_t seen_count, seen_cr2, seen_fixup;
 
-static bool on_trap(struct trap_frame *frame) {
+static bool on_trap(struct trap_frame *frame)
+{
     seen = *frame;
     seen_count++;
     seen_fixup = trap_fixup;
@@ -46,7 +50,8 @@ static bool on_trap(struct trap_frame *frame) {
     return false; /* the fixup goes on */
 }
 
-static void run_case(const struct fault_case *c) {
+static void run_case(const struct fault_case *c)
+{
     uint64_t zero = 0;
     __asm__ volatile("mov %0, %%cr2" : : "r"(zero));
     seen = (struct trap_frame){.vector = 99};
@@ -56,15 +61,19 @@ static void run_case(const struct fault_case *c) {
     bool quirk = !word_number("strict", 0) && seen.vector == c->quirk_vector && seen.error == c->quirk_error;
     check(quirk || seen.vector == c->vector, c->name, seen.vector, c->vector);
     check(quirk || seen.error == c->error, c->name, seen.error, c->error);
-    if (c->cr2 != NO_CR2) check(seen_cr2 == c->cr2, c->name, seen_cr2, c->cr2);
-    check(c->trap ? seen.rip == seen_fixup : seen.rip < seen_fixup && seen.rip + 16 > seen_fixup, c->name, seen.rip, seen_fixup);
+    if (c->cr2 != NO_CR2)
+        check(seen_cr2 == c->cr2, c->name, seen_cr2, c->cr2);
+    check(c->trap ? seen.rip == seen_fixup : seen.rip < seen_fixup && seen.rip + 16 > seen_fixup, c->name,
+          seen.rip, seen_fixup);
 }
 
-void check_exceptions(void) {
+void check_exceptions(void)
+{
     trap_hook = on_trap;
     idt_present(0x50, false);
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
-        if (cases[i].verge_only && word_number("bare", 0)) continue; /* QEMU 7.2 has MSR 1Bh, and never comes back from the CR4 */
+        if (cases[i].verge_only && word_number("bare", 0))
+            continue; /* QEMU 7.2 has MSR 1Bh, and never comes back from the CR4 */
         run_case(&cases[i]);
     }
     idt_present(0x50, true);

@@ -1,9 +1,11 @@
-/* The modes guest: CPU modes, exceptions, shadows and emulated instructions, each checked. `only=NAME` runs one group. */
+/* The modes guest: CPU modes, exceptions, shadows and emulated instructions, each checked. `only=NAME` runs
+ * one group. */
 #include "tests/guests/modes/modes.h"
 
 static uint64_t passed_checks, failed_checks;
 
-void check(bool good, const char *what, uint64_t is, uint64_t wanted) {
+void check(bool good, const char *what, uint64_t is, uint64_t wanted)
+{
     if (good) {
         passed_checks++;
         return;
@@ -12,20 +14,26 @@ void check(bool good, const char *what, uint64_t is, uint64_t wanted) {
     print("modes failed: %s: is %lx, should be %lx\n", what, is, wanted);
 }
 
-uint64_t unclaimed_memory(void) { return word_number("bare", 0) ? 0 : ~0ull; }
+uint64_t unclaimed_memory(void)
+{
+    return word_number("bare", 0) ? 0 : ~0ull;
+}
 
 static const struct {
     const char *name;
     void (*run)(void);
 } groups[] = {
-    {"trip", check_trip},       {"exceptions", check_exceptions}, {"shadows", check_shadows},   {"steps", check_steps},
-    {"strings", check_strings}, {"registers", check_registers},   {"patching", check_patching},
+    {"trip", check_trip},         {"exceptions", check_exceptions}, {"shadows", check_shadows},
+    {"steps", check_steps},       {"strings", check_strings},       {"registers", check_registers},
+    {"patching", check_patching},
 };
 
-bool guest_run(void) {
+bool guest_run(void)
+{
     idt_set(VECTOR_IRQ0, trap_stubs[VECTOR_IRQ0]);
     for (size_t i = 0; i < ARRAY_LENGTH(groups); i++) {
-        if (word_text("only") && !word_is("only", groups[i].name)) continue;
+        if (word_text("only") && !word_is("only", groups[i].name))
+            continue;
         uint64_t before = passed_checks;
         groups[i].run();
         print("modes %s: %lu checks passed\n", groups[i].name, passed_checks - before);

@@ -8,46 +8,54 @@ void shadow_sti_cli(void);
 void step_run(void);
 extern const uint64_t step_expected[]; /* ends with 0 */
 
-#define STEPS 16
+#define STEPS  16
 #define DR6_BS 0x4000u
 
 static uint64_t taken_rip, taken_count, step_rip[STEPS], step_count, steps_without_bs;
 
-static bool on_trap(struct trap_frame *frame) {
+static bool on_trap(struct trap_frame *frame)
+{
     if (frame->vector == VECTOR_IRQ0) {
         taken_rip = frame->rip;
         taken_count++;
         return false;
     }
-    if (frame->vector != 1) return false;
+    if (frame->vector != 1)
+        return false;
     uint64_t dr6, clear = 0xFFFF0FF0u;
     __asm__ volatile("mov %%dr6, %0\n\tmov %1, %%dr6" : "=&r"(dr6) : "r"(clear));
-    if (!(dr6 & DR6_BS)) steps_without_bs++;
-    if (step_count < STEPS) step_rip[step_count] = frame->rip;
+    if (!(dr6 & DR6_BS))
+        steps_without_bs++;
+    if (step_count < STEPS)
+        step_rip[step_count] = frame->rip;
     step_count++;
     return true;
 }
 
 /* IRQ 0 stands in the 8259's request register, interrupts are off. */
-static void make_pending(void) {
+static void make_pending(void)
+{
     interrupts_off();
     pit_control(0, 0);
     pic_start();
     pic_unmask(0);
     pit_count(0, 3);
-    do out8(0x20, 0x0A); /* OCW3: read IRR */
+    do
+        out8(0x20, 0x0A); /* OCW3: read IRR */
     while (!(in8(0x20) & 1));
     taken_count = 0;
 }
 
-static void run_shadow(const char *name, shadow_function *run, uint64_t also) {
+static void run_shadow(const char *name, shadow_function *run, uint64_t also)
+{
     make_pending();
     uint64_t wanted = run();
     check(taken_count == 1, name, taken_count, 1);
     check(taken_rip == wanted || taken_rip == wanted + also, name, taken_rip, wanted);
 }
 
-void check_shadows(void) {
+void check_shadows(void)
+{
     trap_hook = on_trap;
     run_shadow("STI; NOP", shadow_nop, 0);
     run_shadow("STI; HLT", shadow_hlt, 0);
@@ -61,24 +69,29 @@ void check_shadows(void) {
     check(taken_count == 0, "STI; CLI", taken_count, 0);
     pic_mask_all();
     interrupts_on();
-    for (volatile unsigned i = 0; i < 100; i++) {}
+    for (volatile unsigned i = 0; i < 100; i++) {
+    }
     check(taken_count == 0, "pending, then masked", taken_count, 0);
     pic_unmask(0);
-    for (volatile unsigned i = 0; i < 100; i++) {}
+    for (volatile unsigned i = 0; i < 100; i++) {
+    }
     interrupts_off();
     check(taken_count == 1, "pending, unmasked again", taken_count, 1);
     pic_mask_all();
     trap_hook = NULL;
 }
 
-void check_steps(void) {
+void check_steps(void)
+{
     trap_hook = on_trap;
     step_count = 0;
     step_run();
     trap_hook = NULL;
     uint64_t wanted = 0;
-    while (step_expected[wanted]) wanted++;
+    while (step_expected[wanted])
+        wanted++;
     check(step_count == wanted, "single steps", step_count, wanted);
     check(!steps_without_bs, "DR6.BS", steps_without_bs, 0);
-    for (uint64_t i = 0; i < wanted && i < step_count; i++) check(step_rip[i] == step_expected[i], "step", step_rip[i], step_expected[i]);
+    for (uint64_t i = 0; i < wanted && i < step_count; i++)
+        check(step_rip[i] == step_expected[i], "step", step_rip[i], step_expected[i]);
 }

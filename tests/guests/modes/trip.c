@@ -7,7 +7,8 @@
 void modes_trip(void);
 extern uint32_t trip_marks[8];
 
-void check_trip(void) {
+void check_trip(void)
+{
     uint32_t r[4];
     for (unsigned round = 1; round <= 3; round++) {
         cpuid(0, r);
@@ -15,7 +16,8 @@ void check_trip(void) {
         pit_control(0, 0);
         pic_start();
         pic_unmask(0);
-        pit_count(0, 100 * round * round * round); /* pending before the trip begins, or while real mode is halted */
+        pit_count(0, 100 * round * round *
+                         round); /* pending before the trip begins, or while real mode is halted */
         modes_trip();
         pic_mask_all();
         check(trip_marks[0] == 0x434F4D51, "compatibility mode", trip_marks[0], 0x434F4D51);

@@ -4,9 +4,11 @@
 #define COUNTED_FIXED 3 /* instructions of counted_loop outside its loop, between the readings */
 
 /* `count rounds=N`: TSC cycles against instructions. per=8 for icount shift=3. */
-bool test_count(void) {
+bool test_count(void)
+{
     uint64_t rounds = word_number("rounds", 1000000), per = word_number("per", 1), before = 0;
-    if (!rounds) guest_fail("rounds=: at least 1");
+    if (!rounds)
+        guest_fail("rounds=: at least 1");
     mark(1);
     uint64_t after = counted_loop(rounds, &before);
     mark(2);
@@ -18,7 +20,8 @@ bool test_count(void) {
 }
 
 /* `spin [seconds=N]`: nothing but a loop; without seconds, for ever. */
-bool test_spin(void) {
+bool test_spin(void)
+{
     uint64_t seconds = word_number("seconds", 0), start = rdtsc(), length = seconds * tsc_hz();
     print("spin seconds=%lu\n", seconds);
     while (!seconds || rdtsc() - start < length) {
@@ -30,8 +33,10 @@ bool test_spin(void) {
 }
 
 /* `busy [rounds=N] [seed=N]`: heavy on exits, with a 100 Hz tick to wake it; without rounds, for ever. */
-bool test_busy(void) {
-    uint64_t rounds = word_number("rounds", 0), seed = word_number("seed", 7), cpuids = 0, ports = 0, halts = 0;
+bool test_busy(void)
+{
+    uint64_t rounds = word_number("rounds", 0), seed = word_number("seed", 7), cpuids = 0, ports = 0,
+             halts = 0;
     print("busy rounds=%lu\n", rounds);
     out8(0x43, 0x34);
     out8(0x40, (uint8_t)11932);
@@ -43,9 +48,12 @@ bool test_busy(void) {
         uint64_t draw = random_next(&seed);
         uint32_t r[4], times = (uint32_t)(draw >> 8 & 63);
         interrupts_on();
-        for (uint32_t k = 0; k < times; k++) cpuid((uint32_t)draw & 7, r), cpuids++;
-        for (uint32_t k = 0; k < (draw >> 16 & 63); k++) in8(draw >> 24 & 1 ? 0x61 : 0x40), ports++;
-        if ((draw >> 32 & 63) == 0) wait_for_interrupt(), halts++;
+        for (uint32_t k = 0; k < times; k++)
+            cpuid((uint32_t)draw & 7, r), cpuids++;
+        for (uint32_t k = 0; k < (draw >> 16 & 63); k++)
+            in8(draw >> 24 & 1 ? 0x61 : 0x40), ports++;
+        if ((draw >> 32 & 63) == 0)
+            wait_for_interrupt(), halts++;
     }
     interrupts_off();
     pic_mask_all();

@@ -1,4 +1,5 @@
-/* The tests of the timing guest; each prints its figures and returns true for PASS. Words are described in tests/guests/README.md. */
+/* The tests of the timing guest; each prints its figures and returns true for PASS. Words are described in
+ * tests/guests/README.md. */
 #ifndef GUEST_TIMING_H
 #define GUEST_TIMING_H
 

@@ -1,7 +1,8 @@
 /*
- * Work done in a fixed window of TSC cycles with a tick running: the loop's rounds must come out the same, to the digit, on bare QEMU
- * and under Verge with charge=1. The window begins behind a halt that the first tick ended and holds `ticks` ticks and a half, so
- * that the slightly different PIT rates of the two give the same number of ticks in it.
+ * Work done in a fixed window of TSC cycles with a tick running: the loop's rounds must come out the same, to
+ * the digit, on bare QEMU and under Verge with charge=1. The window begins behind a halt that the first tick
+ * ended and holds `ticks` ticks and a half, so that the slightly different PIT rates of the two give the same
+ * number of ticks in it.
  */
 #include "tests/guests/lib/grid.h"
 #include "tests/guests/lib/pit.h"
@@ -9,7 +10,8 @@
 
 uint64_t work_window(uint64_t start_tsc, uint64_t end_tsc, uint64_t *last_tsc); /* loads.asm */
 
-bool test_work(void) {
+bool test_work(void)
+{
     uint64_t ticks = word_number("ticks", 1000), f = tsc_hz(), last = 0;
     uint32_t count = pit_count_for(word_thousandths("hz", 1000000));
     uint64_t window = wide_divide(wide_multiply(count, f) * 11 * (2 * ticks + 1), 2 * 13125000u);
@@ -28,6 +30,6 @@ bool test_work(void) {
     print("work port_charge=%lu window=%lu ticks=%lu\n", charge, window, taken);
     print("work iterations=%lu beyond_window=%lu\n", rounds, last - start - window);
     bool good = taken == ticks && !stray_irqs;
-    print("RESULT %s work iterations=%lu beyond_window=%lu\n", good ? "PASS" : "FAIL", rounds, last - start - window);
+    print("RESULT %s work\n", good ? "PASS" : "FAIL");
     return good;
 }
