@@ -22,19 +22,58 @@ HOSTFLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recove
 FUZZFLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -DVERGE_HOST
 
 # ---- the hypervisor ------------------------------------------------------------------------------------------------
-C_SRC   := $(sort $(wildcard lib/*.c boot/*.c arch/x86/*.c arch/x86/decode/*.c arch/x86/svm/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c))
+C_SRC   := $(filter-out arch/x86/svm/offsets.c,$(sort $(wildcard lib/*.c boot/*.c arch/x86/*.c arch/x86/decode/*.c \
+           arch/x86/svm/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c)))
 ASM_SRC := $(sort $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm guest/*.asm))
 OBJ     := $(C_SRC:%.c=$(BUILD)/hv/%.o) $(ASM_SRC:%.asm=$(BUILD)/hv/%.asm.o)
+GEN     := $(BUILD)/gen/version.h $(BUILD)/gen/svm_offsets.inc
+
+$(BUILD)/gen/version.h: FORCE
+	@mkdir -p $(@D)
+	@printf '#define VERGE_VERSION "%s"\n#define VERGE_COMMIT "%s"\n' '$(VERSION)' '$(COMMIT)' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# Offsets for the assembler come from the C structs.
+$(BUILD)/gen/svm_offsets.inc: arch/x86/svm/offsets.c arch/x86/svm/switch.h arch/x86/svm/vmcb.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -S $< -o - | sed -n 's/^[[:space:]]*OFFSET \([A-Z0-9_]*\) \(.*\)/%define \1 \2/p' > $@
+
+$(BUILD)/hv/%.o: %.c | $(GEN)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/hv/%.asm.o: %.asm $(BUILD)/gen/svm_offsets.inc
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -I $(BUILD)/gen/ -I $(BUILD)/ $(EXTRA_ASMFLAGS) -o $@ $<
+
+$(BUILD)/hv/guest/clock_guest.asm.o: $(BUILD)/guests/clock.elf32
+
+LINK = $(LD) -n --build-id=none -z noexecstack --no-warn-rwx-segments -T linker.ld
+
+# Linked twice: the first time to learn the functions' addresses for the backtrace's symbol table.
+$(BUILD)/verge.elf: $(OBJ) linker.ld tools/symbols.py
+	$(LINK) -o $(BUILD)/verge.first.elf $(OBJ)
+	nm -n $(BUILD)/verge.first.elf | python3 tools/symbols.py > $(BUILD)/gen/symbols.asm
+	$(NASM) -f elf64 -o $(BUILD)/gen/symbols.o $(BUILD)/gen/symbols.asm
+	$(LINK) -o $@ $(OBJ) $(BUILD)/gen/symbols.o
+
+$(BUILD)/verge.elf32: $(BUILD)/verge.elf tools/mkelf32.py
+	python3 tools/mkelf32.py $< $@
+
+.PHONY: FORCE
+FORCE:
 
 # ---- what also runs on the host: everything without hardware -------------------------------------------------------
 HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard devices/*.c arch/x86/decode/*.c) \
-            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/ledger.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings.c boot/info*.c))
+            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings.c boot/info*.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(BUILD)/host/%.o)
 UNIT     := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
 FUZZ     := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
+
+.DEFAULT_GOAL := all
 .PHONY: all help unit fuzz clean
 all: $(BUILD)/verge.elf32 ## build the hypervisor image
 
@@ -76,4 +115,4 @@ clean: ## remove everything built
 	rm -rf $(BUILD)
 
 include tests/guests/guests.mk
--include $(HOST_OBJ:.o=.d)
+-include $(HOST_OBJ:.o=.d) $(C_SRC:%.c=$(BUILD)/hv/%.d)
