@@ -1,5 +1,6 @@
 /* The monitor's own page tables; the contract is in paging.h. */
 #include "arch/x86/paging.h"
+#include "arch/x86/api/memory_map.h"
 #include "arch/x86/api/panic.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
@@ -97,7 +98,7 @@ static void map_direct(const struct boot_info *info, uint64_t start, uint64_t en
     map_range(DIRECT_MAP + start, start, end - start, PTE_W | PTE_NX);
 }
 
-void paging_init(const struct boot_info *info)
+void memory_map_init(const struct boot_info *info)
 {
     uint64_t limit = paging_phys_limit();
 

@@ -4,8 +4,6 @@
 
 #include "lib/base.h"
 
-struct boot_info;
-
 /* The direct map of physical memory. */
 #define DIRECT_MAP 0xFFFF800000000000u
 /* Where device registers are mapped, uncached. */
@@ -21,9 +19,6 @@ struct boot_info;
 #define PTE_LARGE BIT64(7)
 #define PTE_NX BIT64(63)
 #define PTE_ADDRESS 0x000FFFFFFFFFF000u
-
-/* Leaves the boot tables for the final ones: maps the image by section and all usable RAM outside it. After phys_init(). */
-void paging_init(const struct boot_info *info);
 
 /* Maps device registers uncached; returns their address. */
 volatile void *paging_map_device(uint64_t physical, uint64_t size);

@@ -15,7 +15,7 @@ stub_%1:
     push qword 0
     push qword %1
   %endif
-    jmp common
+    jmp enter_c
 %endmacro
 
 %assign vector 0
@@ -24,7 +24,7 @@ stub_%1:
   %assign vector vector + 1
 %endrep
 
-common:
+enter_c:
     cld
     push r15
     push r14

@@ -56,6 +56,9 @@ static inline void cpu_relax(void)
 /* Sets the one-shot for the idle loop: its interrupt comes `host_cycles` from now, within the timer's grain. */
 void cpu_set_timer(uint64_t host_cycles);
 
+/* timer=periodic:HZ: a free-running tick in place of the one-shot, the coarse baseline. */
+void cpu_start_periodic_timer(uint32_t hz);
+
 /* Start of the machine, in the order of hv/main.c. */
 struct boot_info;
 void cpu_init_early(void);

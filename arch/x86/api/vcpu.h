@@ -167,6 +167,7 @@ void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 struct switch_costs {
     uint64_t entry, entry_inject; /* E */
     uint64_t exit_instruction;    /* X of the plain class */
+    uint64_t instruction;         /* what one NOP takes, at least 1: the grain of an exit's moment */
     uint64_t spread;              /* largest difference seen between equal runs */
     uint64_t timer_ticks_per_second;
 };

@@ -47,7 +47,7 @@ void oneshot_init(void)
     host_oneshot.fires_at = UINT64_MAX;
 }
 
-void oneshot_start_periodic(uint64_t hz)
+void cpu_start_periodic_timer(uint32_t hz)
 {
     host_oneshot.periodic = true;
     host_oneshot.fires_at = 0;

@@ -23,9 +23,6 @@ extern struct oneshot host_oneshot;
 /* Measures the timer's rate against the TSC. */
 void oneshot_init(void);
 
-/* timer=periodic:HZ, the coarse tick of old, as a baseline. */
-void oneshot_start_periodic(uint64_t hz);
-
 /* The count for an expiry `cycles` after the write, at least 1. */
 uint32_t oneshot_count(uint64_t cycles);
 

@@ -31,7 +31,7 @@ static struct nested nested;
 static uint8_t *code;
 static uint64_t total;  /* T1 - T0 of the last run */
 static uint64_t reading; /* EDX:EAX of the guest after it */
-static int64_t rdtsc_cost;
+static int64_t rdtsc_cost, no_op_cost;
 
 static const uint8_t rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x01, 0xD9};                    /* RDTSC; VMMCALL */
 static const uint8_t rdtsc_rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x31, 0x0F, 0x01, 0xD9};  /* RDTSC; RDTSC; VMMCALL */
@@ -161,7 +161,6 @@ static void measure_exits(void)
     const struct setting no_stack = {.sp = GPA_UNMAPPED};
     const struct setting window = {.sp = 0x0F00, .rflags = RFLAGS_IF, .window = true};
     const struct setting step = {.sp = 0x0F00, .rflags = RFLAGS_TF};
-    int64_t no_op;
 
     LOAD(rdtsc_exit);
     svm_costs.exit[CLASS_INSTRUCTION] = measure(&plain, yield_exit);
@@ -176,8 +175,8 @@ static void measure_exits(void)
 
     memset(code, 0x90, HANDLER);
     memcpy(code + NOPS, only_exit, sizeof only_exit);
-    no_op = (measure(&plain, yield_total) - svm_costs.entry[0] - svm_costs.exit[CLASS_INSTRUCTION]) / NOPS;
-    svm_costs.exit[CLASS_STEP] = measure(&step, yield_total) - svm_costs.entry[0] - no_op;
+    no_op_cost = (measure(&plain, yield_total) - svm_costs.entry[0] - svm_costs.exit[CLASS_INSTRUCTION]) / NOPS;
+    svm_costs.exit[CLASS_STEP] = measure(&step, yield_total) - svm_costs.entry[0] - no_op_cost;
 }
 
 /* The VMCB's interrupt shadow must hold off the window by one instruction. */
@@ -277,6 +276,7 @@ const struct switch_costs *vcpu_switch_costs(void)
     public_costs = (struct switch_costs){.entry = (uint64_t)svm_costs.entry[0],
                                          .entry_inject = (uint64_t)svm_costs.entry[1],
                                          .exit_instruction = (uint64_t)svm_costs.exit[CLASS_INSTRUCTION],
+                                         .instruction = (uint64_t)MAX(no_op_cost, INT64_C(1)),
                                          .spread = svm_costs.spread,
                                          .timer_ticks_per_second = host_oneshot.ticks_hz};
     return &public_costs;

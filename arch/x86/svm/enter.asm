@@ -30,7 +30,7 @@ svm_enter:
     clgi
     sti                                 ; with GIF clear: makes host interrupts exit the guest, not before
     mov rax, [rdi + SW_VMCB_PA]
-    vmload rax
+    vmload                              ; RAX
     mov rbx, [rdi + SW_GPR + 3 * 8]
     mov rbp, [rdi + SW_GPR + 5 * 8]
     mov rsi, [rdi + SW_GPR + 6 * 8]
@@ -61,7 +61,7 @@ svm_enter:
     mov rdx, [rdi + SW_GPR + 2 * 8]
     mov rax, [rdi + SW_VMCB_PA]
     mov rdi, [rdi + SW_GPR + 7 * 8]
-    vmrun rax
+    vmrun                               ; RAX
 
     push rdx
     times EXTRA_EXIT nop
@@ -86,9 +86,9 @@ svm_enter:
     mov rdi, rdx
     pop qword [rdi + SW_GPR + 2 * 8]
     mov rax, [rdi + SW_VMCB_PA]
-    vmsave rax
+    vmsave                              ; RAX
     mov rax, [rdi + SW_HOST_VMCB_PA]
-    vmload rax                          ; the host's FS, GS, TR: interrupts and this_cpu() work again
+    vmload                              ; RAX                          ; the host's FS, GS, TR: interrupts and this_cpu() work again
     cli
     stgi
     add rsp, 8

@@ -1,0 +1,149 @@
+/* The PC as a VM: creation, reset, and what the run loop asks of it. Contract: pc.h and hv/vm.h (struct vm_ops). */
+#include "guest/pc.h"
+#include "arch/x86/api/cpu.h"
+#include "arch/x86/api/phys.h"
+#include "guest/pc_internal.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define FIRST_GUEST_TAG 2 /* 1 is the calibration guest's */
+
+static uint8_t interrupt_ack(struct vm *vm)
+{
+    return i8259_ack(&pc_of(vm)->pic);
+}
+
+static void read_cpuid(struct vm *vm, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    cpuid_lookup(&pc_of(vm)->cpuid, leaf, subleaf, vcpu_cr4(&vm->vcpu), vcpu_xcr0(&vm->vcpu), out);
+}
+
+static bool read_msr(struct vm *vm, uint32_t index, uint64_t *value)
+{
+    struct pc *pc = pc_of(vm);
+
+    switch (msr_policy_read(&pc->msr_policy, &pc->msr_slots, index, value)) {
+    case MSR_DONE:
+        return true;
+    case MSR_ON_VCPU:
+        return vcpu_get_msr(&vm->vcpu, index, value);
+    default:
+        return false;
+    }
+}
+
+static bool write_msr(struct vm *vm, uint32_t index, uint64_t value)
+{
+    struct pc *pc = pc_of(vm);
+
+    switch (msr_policy_write(&pc->msr_policy, &pc->msr_slots, index, value)) {
+    case MSR_DONE:
+        return true;
+    case MSR_ON_VCPU:
+        return vcpu_set_msr(&vm->vcpu, index, value);
+    default:
+        return false;
+    }
+}
+
+static void reset_devices(struct pc *pc)
+{
+    for (unsigned i = 0; i < pc->device_count; i++)
+        pc->devices[i]->reset(pc->devices[i]->opaque);
+    pc_set_cmos(pc);
+    msr_slots_reset(&pc->msr_slots);
+}
+
+static bool reset(struct vm *vm)
+{
+    struct pc *pc = pc_of(vm);
+
+    reset_devices(pc);
+    return pc_load(pc, false);
+}
+
+static size_t receive(struct vm *vm, const uint8_t *data, size_t length)
+{
+    return uart16550_receive(&pc_of(vm)->com1, data, length);
+}
+
+static size_t screen(struct vm *vm, char *buffer, size_t size)
+{
+    return vga_text_screen(&pc_of(vm)->vga, buffer, size);
+}
+
+static const struct vm_ops pc_ops = {
+    .interrupt_ack = interrupt_ack,
+    .cpuid = read_cpuid,
+    .msr_read = read_msr,
+    .msr_write = write_msr,
+    .reset = reset,
+    .receive = receive,
+    .screen = screen,
+};
+
+static bool give_memory(struct pc *pc)
+{
+    struct vm *vm = &pc->vm;
+    uint64_t size = pc->plan->settings.mem_bytes;
+    uint64_t address = phys_alloc(size, size >= PAGE_SIZE_1G ? PAGE_SIZE_1G : PAGE_SIZE_2M, true);
+
+    if (!address)
+        address = phys_alloc(size, PAGE_SIZE_2M, true);
+    if (!address) {
+        log_error("%s: %llu MB of memory wanted, the largest free piece is %llu MB: set a smaller mem=", vm->name,
+                  (unsigned long long)size >> 20, (unsigned long long)phys_largest_free() >> 20);
+        return false;
+    }
+    pc->ram = phys_to_virt(address);
+    if (!guest_mem_add_ram(&vm->memory, pc->ram, size)) {
+        log_error("%s: mem= must be a multiple of 4 KB", vm->name);
+        return false;
+    }
+    nested_init(&vm->nested, FIRST_GUEST_TAG + vm->id);
+    for (unsigned i = 0; i < vm->memory.range_count; i++) {
+        const struct memory_range *range = &vm->memory.ranges[i];
+
+        nested_map(&vm->nested, range->start, virt_to_phys(range->host), range->end - range->start, true);
+    }
+    return true;
+}
+
+static void set_policy(struct vm *vm, const struct guest_settings *settings)
+{
+    vm->policy = (struct vm_policy){
+        .idle_skip = settings->idle == GUEST_IDLE_SKIP,
+        .restart_on_reset = settings->onreset == GUEST_ONRESET_RESTART,
+        .machine_reset = settings->onreset == GUEST_ONRESET_MACHINE,
+        .reset_on_crash = settings->oncrash == GUEST_ONCRASH_RESET,
+        .resets_left = settings->resets ? settings->resets : UINT64_MAX,
+    };
+}
+
+bool pc_create(const struct plan *plan, unsigned index, const struct boot_info *boot)
+{
+    const struct guest_plan *guest = &plan->guests[index];
+    const struct switch_costs *costs = vcpu_switch_costs();
+    struct pc *pc = phys_alloc_own(sizeof *pc);
+    struct vm *vm = &pc->vm;
+
+    pc->plan = guest;
+    pc->boot = boot;
+    vm_init(vm, guest->name, index, host_tsc_hz(), &pc_ops, pc);
+    set_policy(vm, &guest->settings);
+    charges_init(&vm->charges, vm->clock.hz, guest->settings.charge_cycles);
+    landing_init(&vm->landing, plan->hv.exact == HV_EXACT_ON ? 0 : costs->spread, costs->instruction,
+                 plan->hv.exact == HV_EXACT_ON);
+    if (!give_memory(pc))
+        return false;
+    vcpu_create(&vm->vcpu, &vm->nested);
+    cpuid_policy_build(&pc->cpuid, &(struct cpuid_options){.source = host_cpuid, .tsc_hz = vm->clock.hz});
+    msr_policy_build(&pc->msr_policy, &pc->cpuid);
+    pc_wire(pc);
+    fetch_forget(&vm->fetch);
+    reset_devices(pc);
+    if (!pc_load(pc, true))
+        return false;
+    vms[vm_count++] = vm;
+    return true;
+}

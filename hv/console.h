@@ -1,0 +1,38 @@
+/*
+ * The console: guests' output to a serial line, whole lines with a name when there are several; Verge's log to another (or the same); keys. Runs
+ * between slices only, on the boot CPU.
+ */
+#ifndef HV_CONSOLE_H
+#define HV_CONSOLE_H
+
+#include "hv/settings.h"
+#include "hv/vm.h"
+#include "lib/log.h"
+
+/* A line that is shown at every log level. */
+#define log_notice(...) log_line(LOG_ERROR, __VA_ARGS__)
+
+/* Opens the serial lines and takes over the log. */
+void console_init(const struct hv_settings *settings);
+
+/* From now on guests run: on one shared line Verge falls silent. */
+void console_start(void);
+
+/* Moves output on, takes input, looks for keys. */
+void console_service(void);
+
+/* Waits until all output has left. */
+void console_flush(void);
+
+/* Ctrl-A x was pressed. */
+bool console_quit(void);
+
+/* A guest's reset under onreset=machine. */
+void console_machine_reset(void);
+bool console_wants_machine_reset(void);
+
+/* Logs a VM's exit counters (debug level) and its text screen, if it has one and screen=log asked for it. */
+void console_show_exits(struct vm *vm);
+void console_show_screen(struct vm *vm);
+
+#endif

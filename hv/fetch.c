@@ -1,0 +1,114 @@
+/* Guest instruction bytes; the contract is in fetch.h. */
+#include "hv/fetch.h"
+#include "arch/x86/decode/insn.h"
+#include "hv/translate.h"
+#include "hv/vm.h"
+#include "lib/string.h"
+
+#define PAGE 4096u
+#define NOTHING UINT64_MAX
+
+/* Instructions that exit and usually stand alone, without prefixes. */
+static const struct {
+    uint8_t length, bytes[3];
+} common[] = {{2, {0x0F, 0xA2}}, {2, {0x0F, 0x32}}, {2, {0x0F, 0x30}}, {1, {0xF4}}};
+
+void fetch_forget(struct fetch_cache *cache)
+{
+    cache->page = NOTHING;
+}
+
+static uint64_t linear_rip(const struct vm *vm)
+{
+    uint64_t linear = vm->vcpu.rip + vcpu_cs_base(&vm->vcpu);
+
+    return vcpu_in_64bit_code(&vm->vcpu) ? linear : (uint32_t)linear;
+}
+
+static bool cached(const struct vm *vm, uint64_t page)
+{
+    const struct fetch_cache *cache = &vm->fetch;
+
+    if (cache->page != page || cache->cr3 != vcpu_cr3(&vm->vcpu))
+        return false;
+    for (unsigned i = 0; i < cache->levels; i++)
+        if (*cache->entry[i] != cache->value[i])
+            return false;
+    return true;
+}
+
+/* The host address of the byte at `linear`, NULL when it isn't in RAM or not executable. */
+static const uint8_t *locate(struct vm *vm, uint64_t linear)
+{
+    struct fetch_cache *cache = &vm->fetch;
+    uint64_t page = ALIGN_DOWN(linear, (uint64_t)PAGE);
+    struct walk_result result;
+
+    if (cached(vm, page))
+        return cache->host + (linear - page);
+    cache->page = NOTHING;
+    if (translate_fetch(vm, page, &result) != WALK_OK)
+        return NULL;
+    const uint8_t *host = guest_mem_map(&vm->memory, result.gpa, PAGE);
+    if (!host)
+        return NULL;
+    if (cache->levels <= FETCH_LEVELS && vcpu_in_64bit_code(&vm->vcpu)) {
+        cache->page = page;
+        cache->cr3 = vcpu_cr3(&vm->vcpu);
+        cache->host = host;
+        for (unsigned i = 0; i < cache->levels; i++)
+            cache->value[i] = *cache->entry[i];
+    }
+    return host + (linear - page);
+}
+
+unsigned fetch_instruction(struct vm *vm, uint8_t bytes[15])
+{
+    uint64_t linear = linear_rip(vm);
+    unsigned first = (unsigned)MIN(PAGE - (linear & (PAGE - 1)), UINT64_C(15));
+    const uint8_t *host = locate(vm, linear);
+
+    if (!host)
+        return 0;
+    memcpy(bytes, host, first);
+    if (first == 15)
+        return 15;
+    host = locate(vm, linear + first);
+    if (!host)
+        return first;
+    memcpy(bytes + first, host, 15 - first);
+    return 15;
+}
+
+static enum insn_mode mode_of(const struct vm *vm)
+{
+    if (vcpu_in_64bit_code(&vm->vcpu))
+        return INSN_MODE_64;
+    return vcpu_in_32bit_code(&vm->vcpu) ? INSN_MODE_32 : INSN_MODE_16;
+}
+
+unsigned fetch_instruction_length(struct vm *vm)
+{
+    uint64_t linear = linear_rip(vm);
+    const uint8_t *host = locate(vm, linear);
+    uint8_t bytes[15];
+
+    if (host && (linear & (PAGE - 1)) < PAGE - 2)
+        for (unsigned i = 0; i < ARRAY_SIZE(common); i++)
+            if (host[0] == common[i].bytes[0] && (common[i].length == 1 || host[1] == common[i].bytes[1]))
+                return common[i].length;
+    unsigned count = fetch_instruction(vm, bytes);
+    return count ? insn_next_length(bytes, count, mode_of(vm)) : 0;
+}
+
+bool fetch_modrm_register(struct vm *vm, uint64_t *value)
+{
+    struct insn insn;
+    uint8_t bytes[15];
+    unsigned count = fetch_instruction(vm, bytes);
+
+    if (!count || insn_decode(bytes, count, mode_of(vm), &insn) != INSN_OK || !insn.has_modrm)
+        return false;
+    *value = vm->vcpu.gpr[insn.rm & 15];
+    return true;
+}

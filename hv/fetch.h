@@ -1,0 +1,34 @@
+/*
+ * Guest instruction bytes at RIP. The walk of the guest's page tables is remembered with the entries that it read: while those hold the same values, the
+ * translation is the same (a TLB that can't be stale), so that the common exits need no walk.
+ */
+#ifndef HV_FETCH_H
+#define HV_FETCH_H
+
+#include "lib/base.h"
+
+struct vm;
+
+#define FETCH_LEVELS 4
+
+struct fetch_cache {
+    uint64_t page; /* linear page; UINT64_MAX: nothing is remembered */
+    uint64_t cr3;
+    const uint8_t *host;
+    unsigned levels;
+    const uint64_t *entry[FETCH_LEVELS]; /* 8-byte entries of the guest's tables, in host memory */
+    uint64_t value[FETCH_LEVELS];
+};
+
+void fetch_forget(struct fetch_cache *cache);
+
+/* Copies up to 15 bytes at CS:RIP; returns how many could be read. */
+unsigned fetch_instruction(struct vm *vm, uint8_t bytes[15]);
+
+/* Length of the instruction at CS:RIP; 0 when it can't be read or decoded. */
+unsigned fetch_instruction_length(struct vm *vm);
+
+/* For MOV CRn, register: the value of the register operand. False when it can't be read. */
+bool fetch_modrm_register(struct vm *vm, uint64_t *value);
+
+#endif

@@ -1,0 +1,122 @@
+/* Console keys; the contract is in keys.h. */
+#include "hv/keys.h"
+#include "arch/x86/api/cpu.h"
+#include "hv/console.h"
+#include "hv/ledger.h"
+#include "hv/trace.h"
+#include "hv/vm.h"
+
+#define PREFIX 0x01 /* Ctrl-A */
+
+static bool prefixed, quit;
+static unsigned focus;
+
+struct key {
+    char letter;
+    const char *help;
+    void (*act)(struct vm *vm);
+};
+
+static void show_help(struct vm *vm);
+
+static void next_guest(struct vm *vm)
+{
+    (void)vm;
+    focus = (focus + 1) % vm_count;
+    log_notice("input goes to %s", vms[focus]->name);
+}
+
+static void show_clocks(struct vm *vm)
+{
+    (void)vm;
+    for (unsigned i = 0; i < vm_count; i++) {
+        const struct vm *v = vms[i];
+
+        log_notice("%s: clock %'llu = consumed %'llu + charged %'llu + snapped %'llu + idle %'llu: %s", v->name,
+                   (unsigned long long)v->clock.now, (unsigned long long)v->sources.consumed,
+                   (unsigned long long)v->sources.charged, (unsigned long long)v->sources.snapped,
+                   (unsigned long long)v->sources.idle, vm_time_exact(v) ? "exact" : "NOT EXACT");
+        log_notice("%s: %'llu timer events, %'llu landed, %'llu late (worst %llu), %'llu snapped", v->name,
+                   (unsigned long long)v->clock.deadlines.fired, (unsigned long long)v->landing.landed,
+                   (unsigned long long)v->landing.late, (unsigned long long)v->landing.worst_late,
+                   (unsigned long long)v->landing.snaps);
+    }
+    for (unsigned i = 0; i < LEDGER_ACCOUNTS; i++)
+        if (ledger.cycles[i])
+            log_notice("ledger %-12s %'20llu", ledger_account_name(i), (unsigned long long)ledger.cycles[i]);
+    log_notice("ledger %-12s %'20llu", "guests", (unsigned long long)ledger.guests);
+    log_notice("ledger sum: %s; switch recalibrated %llu times", ledger_exact() ? "exact" : "NOT EXACT",
+               (unsigned long long)vcpu_recalibrations());
+}
+
+static void show_registers(struct vm *vm)
+{
+    static const char *const names[REG_COUNT] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                                 "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    struct vcpu_control c;
+
+    vcpu_get_control(&vm->vcpu, &c);
+    log_notice("%s: rip %04x:%016llx rflags %llx state %u", vm->name, c.segments[SEGMENT_CS].selector,
+               (unsigned long long)vm->vcpu.rip, (unsigned long long)vm->vcpu.rflags, vm->state);
+    for (unsigned i = 0; i < REG_COUNT; i += 4)
+        log_notice("%-3s %016llx %-3s %016llx %-3s %016llx %-3s %016llx", names[i], (unsigned long long)vm->vcpu.gpr[i],
+                   names[i + 1], (unsigned long long)vm->vcpu.gpr[i + 1], names[i + 2],
+                   (unsigned long long)vm->vcpu.gpr[i + 2], names[i + 3], (unsigned long long)vm->vcpu.gpr[i + 3]);
+    log_notice("cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx", (unsigned long long)c.cr0, (unsigned long long)c.cr2,
+               (unsigned long long)c.cr3, (unsigned long long)c.cr4, (unsigned long long)c.efer);
+}
+
+static void show_trace(struct vm *vm)
+{
+    (void)vm;
+    trace_show(32);
+}
+
+static void ask_quit(struct vm *vm)
+{
+    (void)vm;
+    quit = true;
+}
+
+static const struct key keys[] = {
+    {'h', "this help", show_help},
+    {'n', "input to the next guest", next_guest},
+    {'t', "clocks and ledger", show_clocks},
+    {'r', "registers of the guest in focus", show_registers},
+    {'d', "last trace records", show_trace},
+    {'x', "quit Verge", ask_quit},
+};
+
+static void show_help(struct vm *vm)
+{
+    (void)vm;
+    for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
+        log_notice("Ctrl-A %c: %s", keys[i].letter, keys[i].help);
+    log_notice("Ctrl-A Ctrl-A: one Ctrl-A to the guest");
+}
+
+void keys_input(uint8_t byte)
+{
+    struct vm *vm = vms[focus];
+
+    if (!prefixed) {
+        if (byte == PREFIX)
+            prefixed = true;
+        else
+            input_put(&vm->input, byte);
+        return;
+    }
+    prefixed = false;
+    if (byte == PREFIX) {
+        input_put(&vm->input, byte);
+        return;
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
+        if (keys[i].letter == (char)byte)
+            keys[i].act(vm);
+}
+
+bool keys_quit(void)
+{
+    return quit;
+}

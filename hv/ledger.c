@@ -1,0 +1,37 @@
+/* The ledger; the contract is in ledger.h. */
+#include "hv/ledger.h"
+
+struct ledger ledger;
+
+void ledger_start(uint64_t now)
+{
+    ledger.start = ledger.last = now;
+}
+
+bool ledger_exact(void)
+{
+    uint64_t sum = ledger.guests;
+
+    for (unsigned i = 0; i < LEDGER_ACCOUNTS; i++)
+        sum += ledger.cycles[i];
+    return sum == ledger.last - ledger.start;
+}
+
+uint64_t ledger_monitor(void)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < LEDGER_ACCOUNTS; i++)
+        if (i != LEDGER_BOOT && i != LEDGER_IDLE)
+            sum += ledger.cycles[i];
+    return sum;
+}
+
+const char *ledger_account_name(unsigned account)
+{
+    static const char *const names[LEDGER_MONITOR] = {"boot", "schedule", "console", "idle", "switch"};
+
+    if (account < LEDGER_MONITOR)
+        return names[account];
+    return exit_kind_name((enum exit_kind)(account - LEDGER_MONITOR));
+}

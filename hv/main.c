@@ -1,0 +1,176 @@
+/*
+ * The whole of Verge put together, in order: this is where to start reading. Called once by boot/entry.asm on the boot CPU, never returns.
+ */
+#include "hv/main.h"
+#include "arch/x86/api/cpu.h"
+#include "arch/x86/api/machine.h"
+#include "arch/x86/api/memory_map.h"
+#include "arch/x86/api/panic.h"
+#include "arch/x86/api/phys.h"
+#include "boot/boot_info.h"
+#include "guest/cfg.h"
+#include "guest/pc.h"
+#include "hv/console.h"
+#include "hv/ledger.h"
+#include "hv/perturb.h"
+#include "hv/run.h"
+#include "hv/trace.h"
+#include "hv/vm.h"
+#include "lib/crc32.h"
+#include "lib/log.h"
+#include "lib/ratio.h"
+#include "version.h"
+
+#define CODE_NO_VERDICT 125 /* Verge itself found no way to run */
+#define TRACE_ON_PANIC 32
+
+extern char image_start[], image_end[];
+
+static struct boot_info boot_info;
+static struct plan plan;
+static struct hv_settings early_settings;
+
+static void read_boot_info(uint32_t magic, uint64_t info, uint64_t image_base)
+{
+    const void *memory = phys_to_virt(0);
+
+    boot_info_init(&boot_info);
+    boot_info.image_base = image_base;
+    boot_info.image_size = (uint64_t)(image_end - image_start);
+    if (magic == MULTIBOOT1_LOADER_MAGIC)
+        boot_info_from_multiboot1(&boot_info, phys_to_virt(info), memory);
+    else if (magic == MULTIBOOT2_LOADER_MAGIC)
+        boot_info_from_multiboot2(&boot_info, phys_to_virt(info), memory);
+}
+
+/* Before any memory is given out: what the modules hold now is what their guests will get. */
+static void check_modules(void)
+{
+    for (unsigned i = 0; i < boot_info.module_count; i++) {
+        struct boot_module *module = &boot_info.modules[i];
+
+        module->crc32 = crc32(0, phys_to_virt(module->base), module->size);
+        log_info("module %u: %08llx, %'llu bytes, crc %08x: %s", i, (unsigned long long)module->base,
+                 (unsigned long long)module->size, module->crc32, module->string);
+    }
+    if (boot_info.dropped)
+        log_warning("%u items of the boot loader's information did not fit and were left out", boot_info.dropped);
+}
+
+static void end(unsigned code)
+{
+    switch ((enum hv_onexit)early_settings.onexit) {
+    case HV_ONEXIT_POWEROFF:
+        machine_power_off(code);
+    case HV_ONEXIT_REBOOT:
+        machine_reboot();
+    default:
+        log_notice("halted; code %u", code);
+        machine_halt();
+    }
+}
+
+static void fail(void)
+{
+    log_error("Verge can't run");
+    end(CODE_NO_VERDICT);
+}
+
+static void preflight(void)
+{
+    const char *warnings[4];
+    unsigned count;
+    const char *reason = cpu_preflight(warnings, ARRAY_SIZE(warnings), &count);
+
+    for (unsigned i = 0; i < count; i++)
+        log_warning("%s", warnings[i]);
+    if (reason) {
+        log_error("%s", reason);
+        fail();
+    }
+}
+
+static void make_plan(void)
+{
+    static struct plan_module modules[BOOT_MODULES_MAX];
+    struct settings_error error = {0};
+
+    for (unsigned i = 0; i < boot_info.module_count; i++)
+        modules[i] = (struct plan_module){boot_info.modules[i].string, phys_to_virt(boot_info.modules[i].base),
+                                          boot_info.modules[i].size};
+    if (!plan_build(boot_info.command_line, modules, boot_info.module_count, &plan, &error)) {
+        log_error("%s", error.text);
+        fail();
+    }
+    for (unsigned i = 0; i < boot_info.module_count; i++)
+        if (plan.unused_modules & BIT(i))
+            log_warning("module %u serves no guest: %s", i, boot_info.modules[i].string);
+}
+
+static void make_guests(void)
+{
+    for (unsigned i = 0; i < plan.guest_count; i++) {
+        if (!pc_create(&plan, i, &boot_info)) {
+            log_error("%s: could not be started", plan.guests[i].name);
+            fail();
+        }
+    }
+}
+
+static void show_trace_on_panic(void)
+{
+    trace_show(TRACE_ON_PANIC);
+    if (!early_settings.noreboot && early_settings.onexit == HV_ONEXIT_POWEROFF)
+        machine_power_off(CODE_NO_VERDICT);
+}
+
+_Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
+{
+    struct settings_error error = {0};
+    struct ratio cycles_per_ns;
+    struct run_settings run;
+
+    ledger_start(host_tsc());
+    cpu_init_early();
+    read_boot_info(magic, info, image_base);
+    bool settings_good = hv_settings_parse(boot_info.command_line, &early_settings, &error);
+    console_init(&early_settings);
+    panic_set_hook(show_trace_on_panic);
+    log_info("Verge %s (%s) at %llx, from %s", VERGE_VERSION, VERGE_COMMIT, (unsigned long long)image_base, boot_info.loader);
+    if (!settings_good) {
+        log_error("%s", error.text);
+        fail();
+    }
+    check_modules();
+    phys_init(&boot_info);
+    memory_map_init(&boot_info);
+    preflight();
+    cpu_init_time(early_settings.tsc_hz);
+    make_plan();
+    if (!cpu_init_virtualisation())
+        fail();
+    const struct switch_costs *costs = vcpu_switch_costs();
+    log_info("Verge %s (%s), %s, TSC %'llu Hz, %'llu MB RAM", VERGE_VERSION, VERGE_COMMIT, cpu_backend_name(),
+             (unsigned long long)host_tsc_hz(), (unsigned long long)phys_total() >> 20);
+    log_info("cpu%u: E=%llu X=%llu spread=%llu: %s", this_cpu()->id, (unsigned long long)costs->entry,
+             (unsigned long long)costs->exit_instruction, (unsigned long long)costs->spread,
+             costs->spread ? "small gaps are charged" : "nothing is ever charged to close a gap");
+    perturb_init(plan.hv.perturb_seed);
+    make_guests();
+    if (plan.hv.timer.kind == HV_TIMER_PERIODIC)
+        cpu_start_periodic_timer(plan.hv.timer.periodic_hz);
+    log_info("memory: %'llu KB image, %'llu KB own, %'llu MB free", (unsigned long long)boot_info.image_size >> 10,
+             (unsigned long long)phys_own() >> 10, (unsigned long long)phys_free() >> 20);
+
+    ratio_init(&cycles_per_ns, host_tsc_hz(), UINT64_C(1000000000));
+    run.slice = ratio_floor(&cycles_per_ns, plan.hv.slice_ns);
+    console_start();
+    ledger_book(LEDGER_BOOT, host_tsc());
+    unsigned code = run_all(&run);
+    for (unsigned i = 0; i < vm_count; i++)
+        console_show_screen(vms[i]);
+    if (console_wants_machine_reset())
+        machine_reboot();
+    end(code);
+    machine_halt();
+}

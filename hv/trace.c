@@ -1,0 +1,49 @@
+/* The trace ring of this CPU; the contract is in devapi/trace.h. */
+#include "hv/trace.h"
+#include "lib/fmt.h"
+#include "lib/log.h"
+
+#define RECORDS 1024u
+
+struct record {
+    uint64_t guest_cycles;
+    uint64_t a, b;
+    uint32_t event, vm;
+};
+
+static struct record records[RECORDS];
+static uint64_t next_record;
+static const struct guest_clock *current_clock;
+static unsigned current_vm;
+
+static const char *const names[TRACE_EVENTS] = {
+    [TRACE_NONE] = "-",         [TRACE_ENTRY] = "entry",   [TRACE_EXIT] = "exit",
+    [TRACE_LANDING] = "landing", [TRACE_INJECT] = "inject", [TRACE_IRQ] = "irq",
+    [TRACE_PORT] = "port",      [TRACE_DEADLINE] = "deadline", [TRACE_VM_SWITCH] = "vm-switch",
+    [TRACE_NOTE] = "note",
+};
+
+void trace_set_vm(unsigned vm, const struct guest_clock *clock)
+{
+    current_vm = vm;
+    current_clock = clock;
+}
+
+void trace(enum trace_event event, uint64_t a, uint64_t b)
+{
+    struct record *record = &records[next_record++ % RECORDS];
+
+    *record = (struct record){current_clock ? guest_clock_now(current_clock) : 0, a, b, event, current_vm};
+}
+
+void trace_show(unsigned most)
+{
+    uint64_t count = MIN(next_record, (uint64_t)MIN(most, RECORDS));
+
+    for (uint64_t i = next_record - count; i < next_record; i++) {
+        const struct record *r = &records[i % RECORDS];
+
+        log_error("trace vm%u %llu %s %llx %llx", r->vm, (unsigned long long)r->guest_cycles,
+                  r->event < TRACE_EVENTS ? names[r->event] : "?", (unsigned long long)r->a, (unsigned long long)r->b);
+    }
+}

@@ -1,0 +1,76 @@
+/* The guest's linear addresses; the contract is in translate.h. */
+#include "hv/translate.h"
+
+#define RFLAGS_AC BIT64(18)
+#define PHYS_BITS 48 /* widest address that a guest entry may hold: what every CPU with SVM offers at least is 40; CPUID tells the guest */
+
+struct walker {
+    struct vm *vm;
+    struct fetch_cache *remember; /* NULL: don't */
+};
+
+static uint64_t read_entry(void *opaque, uint64_t gpa, unsigned size)
+{
+    struct walker *walker = opaque;
+    uint64_t value = 0;
+
+    if (!guest_mem_read(&walker->vm->memory, gpa, &value, size))
+        return UINT64_MAX;
+    if (walker->remember) {
+        struct fetch_cache *cache = walker->remember;
+        const uint8_t *host = guest_mem_map(&walker->vm->memory, gpa, size);
+
+        if (!host || size != 8 || cache->levels == FETCH_LEVELS) {
+            walker->remember = NULL;
+            cache->levels = FETCH_LEVELS + 1; /* not to be remembered */
+        } else {
+            cache->entry[cache->levels++] = (const uint64_t *)(const void *)host;
+        }
+    }
+    return value;
+}
+
+static bool update_entry(void *opaque, uint64_t gpa, unsigned size, uint64_t expected, uint64_t desired)
+{
+    struct walker *walker = opaque;
+    uint64_t value = 0;
+
+    if (!guest_mem_read(&walker->vm->memory, gpa, &value, size))
+        return true;
+    if (value != expected)
+        return false;
+    guest_mem_write(&walker->vm->memory, gpa, &desired, size);
+    return true;
+}
+
+static enum walk_status walk(struct walker *walker, uint64_t linear, enum walk_access access, struct walk_result *result)
+{
+    const struct vcpu *vcpu = &walker->vm->vcpu;
+    const struct walk_context context = {
+        .cr0 = vcpu_cr0(vcpu),
+        .cr3 = vcpu_cr3(vcpu),
+        .cr4 = vcpu_cr4(vcpu),
+        .efer = vcpu_efer(vcpu),
+        .rflags_ac = vcpu->rflags & RFLAGS_AC,
+        .cpl = (uint8_t)vcpu_cpl(vcpu),
+        .maxphyaddr = PHYS_BITS,
+    };
+    const struct walk_memory memory = {read_entry, update_entry, walker};
+
+    return guest_walk(&context, &memory, linear, access, result);
+}
+
+enum walk_status translate(struct vm *vm, uint64_t linear, enum walk_access access, struct walk_result *result)
+{
+    struct walker walker = {.vm = vm};
+
+    return walk(&walker, linear, access, result);
+}
+
+enum walk_status translate_fetch(struct vm *vm, uint64_t linear, struct walk_result *result)
+{
+    struct walker walker = {.vm = vm, .remember = &vm->fetch};
+
+    vm->fetch.levels = 0;
+    return walk(&walker, linear, WALK_EXECUTE, result);
+}

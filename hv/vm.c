@@ -1,0 +1,145 @@
+/* The parts of a VM that belong to this layer; the contract is in vm.h. */
+#include "hv/vm.h"
+#include "arch/x86/api/cpu.h"
+#include "hv/console.h"
+#include "hv/ledger.h"
+#include "lib/fmt.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+struct vm *vms[VMS_MAX];
+unsigned vm_count;
+
+static size_t deliver_input(void *opaque, const uint8_t *data, size_t length)
+{
+    struct vm *vm = opaque;
+
+    return vm->ops->receive(vm, data, length);
+}
+
+void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const struct vm_ops *ops, void *machine)
+{
+    fmt_snprintf(vm->name, sizeof vm->name, "%s", name);
+    vm->id = id;
+    vm->ops = ops;
+    vm->machine = machine;
+    guest_clock_init(&vm->clock, hz);
+    input_init(&vm->input, &vm->clock, deliver_input, vm);
+    bus_init(&vm->ports, BUS_PORTS);
+    bus_init(&vm->mmio, BUS_MMIO);
+    guest_mem_init(&vm->memory);
+}
+
+bool vm_reset(struct vm *vm)
+{
+    vm->consumed_before += vm->sources.consumed;
+    vm->sources = (struct time_sources){0};
+    vm->clock.now = 0;
+    vm->tsc_bias = 0;
+    vm->interrupt = false;
+    vm->requests = (struct vm_requests){0};
+    fetch_forget(&vm->fetch);
+    vcpu_reset(&vm->vcpu);
+    vm->state = VM_RUNNABLE;
+    return vm->ops->reset(vm);
+}
+
+void vm_advance(struct vm *vm, uint64_t cycles, uint64_t *source)
+{
+    *source += cycles;
+    guest_clock_advance(&vm->clock, vm->clock.now + cycles);
+}
+
+void vm_charge(struct vm *vm, uint64_t cycles)
+{
+    vm_advance(vm, cycles, &vm->sources.charged);
+}
+
+bool vm_time_exact(const struct vm *vm)
+{
+    const struct time_sources *s = &vm->sources;
+
+    return s->consumed + s->charged + s->snapped + s->idle == vm->clock.now &&
+           vm->consumed_before + s->consumed == vm->ledger_cycles;
+}
+
+void vm_request_exit(struct vm *vm, unsigned code)
+{
+    vm->requests.exit = true;
+    vm->requests.code = code;
+}
+
+void vm_request_reset(struct vm *vm, const char *why)
+{
+    vm->requests.reset = true;
+    fmt_snprintf(vm->requests.why, sizeof vm->requests.why, "%s", why);
+}
+
+/* Hundredths of a per cent of all host cycles, as "12.34". */
+static void format_share(char *text, size_t size, uint64_t part, uint64_t whole)
+{
+    uint64_t per_mille = whole / 1000 ? part / (whole / 1000) : 0;
+
+    fmt_snprintf(text, size, "%llu.%llu", (unsigned long long)(per_mille / 10), (unsigned long long)(per_mille % 10));
+}
+
+static void show_closing_line(struct vm *vm)
+{
+    uint64_t ms = vm->clock.now / (vm->clock.hz / 1000);
+    uint64_t monitor = ledger_monitor();
+    char share[24];
+
+    format_share(share, sizeof share, monitor, monitor + ledger.guests);
+    log_error("%s: code %u; guest %llu.%03llu s; monitor %s %%; %'llu timer events, %'llu late; ledger %s", vm->name, vm->code,
+              (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), share,
+              (unsigned long long)vm->clock.deadlines.fired, (unsigned long long)vm->landing.late,
+              ledger_exact() && vm_time_exact(vm) ? "exact" : "NOT EXACT");
+}
+
+void vm_end(struct vm *vm, unsigned code, const char *why)
+{
+    if (vm->state == VM_ENDED)
+        return;
+    vm->state = VM_ENDED;
+    vm->code = code;
+    if (code > VERDICT_LARGEST || why[0])
+        log_info("%s: ended: %s", vm->name, why[0] ? why : "verdict");
+    show_closing_line(vm);
+    console_show_exits(vm);
+}
+
+static void restart(struct vm *vm)
+{
+    if (vm->policy.resets_left != UINT64_MAX)
+        vm->policy.resets_left--;
+    vm->restarts++;
+    log_info("%s: reset: %s; restart %llu", vm->name, vm->requests.why, (unsigned long long)vm->restarts);
+    if (!vm_reset(vm))
+        vm_end(vm, VERDICT_CRASH, "could not be restarted");
+}
+
+bool vm_act_on_requests(struct vm *vm)
+{
+    struct vm_requests requests = vm->requests;
+
+    if (!requests.reset && !requests.exit)
+        return true;
+    vm->requests = (struct vm_requests){0};
+    if (requests.exit) {
+        if (requests.code > VERDICT_LARGEST)
+            log_warning("%s: guest's exit code %u is above %u, taken as %u", vm->name, requests.code, VERDICT_LARGEST,
+                        VERDICT_LARGEST);
+        vm_end(vm, MIN(requests.code, (unsigned)VERDICT_LARGEST), "");
+        return false;
+    }
+    memcpy(vm->requests.why, requests.why, sizeof requests.why);
+    if (vm->policy.machine_reset) {
+        vm_end(vm, VERDICT_RESET, "reset, and onreset=machine");
+        console_machine_reset();
+    } else if (vm->policy.restart_on_reset && vm->policy.resets_left) {
+        restart(vm);
+    } else {
+        vm_end(vm, VERDICT_RESET, requests.why);
+    }
+    return false;
+}

@@ -1,0 +1,128 @@
+/*
+ * A virtual machine as the run loop sees it: one vCPU, its clock, its memory and buses, and what it may do. The wiring of devices is guest/'s; it
+ * reaches this layer only through the operations below. Only the CPU that owns a VM touches it.
+ */
+#ifndef HV_VM_H
+#define HV_VM_H
+
+#include "arch/x86/api/vcpu.h"
+#include "hv/bus.h"
+#include "hv/charge.h"
+#include "hv/clock.h"
+#include "hv/fetch.h"
+#include "hv/input.h"
+#include "hv/landing.h"
+#include "hv/memory.h"
+#include "hv/output.h"
+
+struct vm;
+
+enum vm_state {
+    VM_RUNNABLE,
+    VM_HALTED, /* in HLT, waiting for an interrupt */
+    VM_ENDED,
+};
+
+/* Codes beyond a guest's own 0 to 119 (design: "Verdict"). */
+enum { VERDICT_LARGEST = 119, VERDICT_DEAD_HALT = 121, VERDICT_RESET = 122, VERDICT_CRASH = 126 };
+
+/* What guest/ supplies. All run on the owning CPU with the guest outside. */
+struct vm_ops {
+    uint8_t (*interrupt_ack)(struct vm *vm);
+    void (*cpuid)(struct vm *vm, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+    /* False: #GP. */
+    bool (*msr_read)(struct vm *vm, uint32_t index, uint64_t *value);
+    bool (*msr_write)(struct vm *vm, uint32_t index, uint64_t value);
+    /* Power-on: clears RAM, resets devices, loads the image, sets the vCPU. False with a logged reason. */
+    bool (*reset)(struct vm *vm);
+    /* Bytes from outside for the serial line; returns how many were taken. */
+    size_t (*receive)(struct vm *vm, const uint8_t *data, size_t length);
+    /* The text screen into `buffer`; returns its length. */
+    size_t (*screen)(struct vm *vm, char *buffer, size_t size);
+};
+
+/* How the guest clock came to stand where it stands: the sum of these is the clock (design: "Ledger"). Guest cycles. */
+struct time_sources {
+    uint64_t consumed; /* by the guest itself */
+    uint64_t charged;  /* for instructions that the monitor carried out */
+    uint64_t snapped;  /* to close the gap that the timer's landing left */
+    uint64_t idle;     /* while halted */
+};
+
+struct vm_policy {
+    bool idle_skip;
+    bool halt_ok;          /* HLT with nothing to end it is a power-off */
+    bool restart_on_reset;
+    bool reset_on_crash;
+    bool machine_reset;    /* a guest's reset resets the machine */
+    uint64_t resets_left;  /* restarts until a reset stops the guest; UINT64_MAX: no limit */
+};
+
+/* What others asked of this VM while a handler ran; acted upon after it. */
+struct vm_requests {
+    bool reset;
+    bool exit;
+    unsigned code;
+    char why[64];
+};
+
+struct vm {
+    char name[16];
+    unsigned id;
+    enum vm_state state;
+    struct vcpu vcpu;
+    struct guest_clock clock;
+    uint64_t tsc_bias; /* what the guest's writes to its TSC added */
+    bool interrupt;    /* level of the interrupt controller's INT */
+    struct nested nested;
+    struct guest_memory memory;
+    struct bus ports, mmio;
+    struct fetch_cache fetch;
+    struct landing landing;
+    struct charges charges;
+    struct vm_policy policy;
+    struct vm_requests requests;
+    struct input input;
+    struct output output;
+    struct time_sources sources;
+    uint64_t ledger_cycles; /* the guest's account in the ledger: host cycles that it consumed since boot */
+    uint64_t consumed_before; /* consumed in earlier lives, before resets */
+    uint64_t exits[EXIT_KINDS];
+    uint64_t restarts;
+    uint64_t halt_host;     /* idle=wait: host TSC from which the halt is counted */
+    uint64_t halt_guest;    /* and the guest clock there */
+    unsigned code;          /* the verdict, once VM_ENDED */
+    const struct vm_ops *ops;
+    void *machine; /* guest/'s part */
+};
+
+#define VMS_MAX 32
+
+/* All VMs of this CPU, in the order of the plan. */
+extern struct vm *vms[VMS_MAX];
+extern unsigned vm_count;
+
+/* Fills the parts that belong to this layer. */
+void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const struct vm_ops *ops, void *machine);
+
+/* Power-on or reset: clock to 0, queues empty, then ops->reset. */
+bool vm_reset(struct vm *vm);
+
+/* Moves the clock and books the reason. */
+void vm_charge(struct vm *vm, uint64_t cycles);
+void vm_advance(struct vm *vm, uint64_t cycles, uint64_t *source);
+
+/* For device callbacks inside handlers. */
+void vm_request_exit(struct vm *vm, unsigned code);
+void vm_request_reset(struct vm *vm, const char *why);
+
+/* Ends a guest at once, with its closing lines. */
+void vm_end(struct vm *vm, unsigned code, const char *why);
+
+/* The guest's account in the ledger equals its clock less charges, snaps and idle. */
+bool vm_time_exact(const struct vm *vm);
+
+/* Carries out what handlers asked for. False: the VM has ended or restarted, leave the slice. */
+bool vm_act_on_requests(struct vm *vm);
+
+#endif
