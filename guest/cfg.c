@@ -14,8 +14,8 @@ static void name_module(struct planner *planner, unsigned module)
         name += length - 36;
         length = 36;
     }
-    fmt_snprintf(planner->where, sizeof planner->where, length ? "module %u (%.*s)" : "module %u", module + 1, (int)length,
-                 name);
+    fmt_snprintf(planner->where, sizeof planner->where, length ? "module %u (%.*s)" : "module %u", module + 1,
+                 (int)length, name);
 }
 
 static bool kernel_module(struct planner *planner, unsigned module, const char *words)
@@ -42,11 +42,13 @@ static bool initrd_module(struct planner *planner, unsigned module, const char *
         return false;
     while ((status = word_next(&words, word)) == WORD_FOUND)
         if (!word_value(word, "vm"))
-            return settings_fail(planner->error, "%s: unknown initrd setting \"%.60s\": write it like \"initrd vm=%s\"",
+            return settings_fail(planner->error,
+                                 "%s: unknown initrd setting \"%.60s\": write it like \"initrd vm=%s\"",
                                  planner->where, word, name);
     guest = plan_find_guest(planner->plan, name);
     if (!guest)
-        return settings_fail(planner->error, "%s: an initrd for %s, which has no kernel: add a module like \"kernel vm=%s\"",
+        return settings_fail(planner->error,
+                             "%s: an initrd for %s, which has no kernel: add a module like \"kernel vm=%s\"",
                              planner->where, name, name);
     return plan_add_initrd(planner, guest, module, status == WORD_DASHES ? words : "");
 }
@@ -60,11 +62,12 @@ static bool take_modules(struct planner *planner, enum module_type wanted, bool 
 
         name_module(planner, i);
         if (type == MODULE_DISK || type == MODULE_BIOS)
-            return settings_fail(planner->error, "%s: a %s module, which this version can't use: write it like \"%s\"",
+            return settings_fail(planner->error,
+                                 "%s: a %s module, which this version can't use: write it like \"%s\"",
                                  planner->where, module_type_word(type), guest_setting_table.right_line);
         if (type == MODULE_UNTYPED && !config)
-            return settings_fail(planner->error, "%s: no word says what it is: write it like \"%s\"", planner->where,
-                                 guest_setting_table.right_line);
+            return settings_fail(planner->error, "%s: no word says what it is: write it like \"%s\"",
+                                 planner->where, guest_setting_table.right_line);
         if (type != wanted)
             continue;
         if (type == MODULE_KERNEL ? !kernel_module(planner, i, words) : !initrd_module(planner, i, words))
@@ -84,12 +87,14 @@ static bool find_config(struct planner *planner, int *config)
             continue;
         name_module(planner, i);
         if (*config >= 0)
-            return settings_fail(planner->error, "%s: a second config module: keep one, like \"config\"", planner->where);
+            return settings_fail(planner->error, "%s: a second config module: keep one, like \"config\"",
+                                 planner->where);
         while (*words == ' ' || *words == '\t')
             words++;
         if (*words)
-            return settings_fail(planner->error, "%s: unknown config setting \"%.60s\": write it like \"config\"", planner->where,
-                                 words);
+            return settings_fail(planner->error,
+                                 "%s: unknown config setting \"%.60s\": write it like \"config\"",
+                                 planner->where, words);
         *config = (int)i;
         planner->used |= BIT(i);
     }
@@ -102,7 +107,8 @@ static bool finish(struct planner *planner)
 
     for (unsigned i = 0; i < plan->guest_count; i++)
         if (plan->guests[i].kernel == PLAN_NO_KERNEL)
-            return settings_fail(planner->error, "verge.cfg: %s has no kernel: write its line like \"vm=%s kernel=vmlinuz\"",
+            return settings_fail(planner->error,
+                                 "verge.cfg: %s has no kernel: write its line like \"vm=%s kernel=vmlinuz\"",
                                  plan->guests[i].name, plan->guests[i].name);
     if (plan->guest_count == 0) {
         static const char name[VM_NAME_SIZE] = "vm0";
@@ -114,8 +120,8 @@ static bool finish(struct planner *planner)
     return true;
 }
 
-bool plan_build(const char *hypervisor_string, const struct plan_module *modules, unsigned module_count, struct plan *plan,
-                struct settings_error *error)
+bool plan_build(const char *hypervisor_string, const struct plan_module *modules, unsigned module_count,
+                struct plan *plan, struct settings_error *error)
 {
     struct planner planner = {.plan = plan, .modules = modules, .count = module_count, .error = error};
     struct hv_settings hv;
@@ -134,10 +140,11 @@ bool plan_build(const char *hypervisor_string, const struct plan_module *modules
     if (config >= 0) {
         memset(&hv, 0, sizeof hv);
         settings_defaults(&hv_setting_table, &hv);
-        if (!plan_read_config(&planner, &modules[config], &hv) || !hv_settings_overlay(hypervisor_string, &hv, error))
+        if (!plan_read_config(&planner, &modules[config], &hv) ||
+            !hv_settings_overlay(hypervisor_string, &hv, error))
             return false;
         plan->hv = hv;
     }
-    return take_modules(&planner, MODULE_KERNEL, config >= 0) && take_modules(&planner, MODULE_INITRD, config >= 0) &&
-           finish(&planner);
+    return take_modules(&planner, MODULE_KERNEL, config >= 0) &&
+           take_modules(&planner, MODULE_INITRD, config >= 0) && finish(&planner);
 }

@@ -17,7 +17,8 @@ static bool hypervisor_line(struct planner *planner, const char *at, struct hv_s
                 return false;
             break;
         case WORD_DASHES:
-            return settings_fail(planner->error, "%s: \"-- ...\" belongs to a guest's line: write it like \"vm=vm0 %s\"",
+            return settings_fail(planner->error,
+                                 "%s: \"-- ...\" belongs to a guest's line: write it like \"vm=vm0 %s\"",
                                  planner->where, "kernel=vmlinuz -- console=ttyS0");
         case WORD_BAD:
             return plan_bad_word(planner, word);
@@ -33,8 +34,9 @@ static bool guest_line(struct planner *planner, const char *line)
     if (!plan_scan_name(planner, line, name))
         return false;
     if (plan_find_guest(planner->plan, name))
-        return settings_fail(planner->error, "%s: a second line for %s: give it another name, like \"vm=vm1\"", planner->where,
-                             name);
+        return settings_fail(planner->error,
+                             "%s: a second line for %s: give it another name, like \"vm=vm1\"",
+                             planner->where, name);
     guest = plan_add_guest(planner, name);
     return guest && plan_guest_words(planner, guest, line, true);
 }
@@ -50,7 +52,8 @@ static bool config_line(struct planner *planner, const char *line, struct hv_set
     if (status == WORD_FOUND && word_value(word, "vm"))
         return guest_line(planner, line);
     if (planner->plan->guest_count)
-        return settings_fail(planner->error, "%s: \"%.40s\" stands behind the first vm=: begin the line like \"vm=vm1 %s\"",
+        return settings_fail(planner->error,
+                             "%s: \"%.40s\" stands behind the first vm=: begin the line like \"vm=vm1 %s\"",
                              planner->where, word, "kernel=vmlinuz");
     return hypervisor_line(planner, line, hv, seen);
 }
@@ -74,8 +77,8 @@ bool plan_read_config(struct planner *planner, const struct plan_module *file, s
             return settings_fail(planner->error, "%s: not UTF-8 text: write it like \"%s\"", planner->where,
                                  "vm=vm0 kernel=vmlinuz -- console=ttyS0");
         if (status == CFG_TOO_LONG)
-            return settings_fail(planner->error, "%s: longer than %u bytes: write it like \"%s\"", planner->where, PLAN_LINE - 1,
-                                 "vm=vm0 kernel=vmlinuz -- console=ttyS0");
+            return settings_fail(planner->error, "%s: longer than %u bytes: write it like \"%s\"",
+                                 planner->where, PLAN_LINE - 1, "vm=vm0 kernel=vmlinuz -- console=ttyS0");
         if (!config_line(planner, plan->line, hv, &seen))
             return false;
     }

@@ -1,4 +1,5 @@
-/* The lines of verge.cfg; the contract is in cfg_line.h, the rules in cfg.h. Sources for UTF-8: RFC 3629, "UTF-8 definition". */
+/* The lines of verge.cfg; the contract is in cfg_line.h, the rules in cfg.h. Sources for UTF-8: RFC 3629,
+ * "UTF-8 definition". */
 #include "guest/cfg_line.h"
 #include "lib/string.h"
 
@@ -14,7 +15,8 @@ struct joined {
 
 void cfg_reader_init(struct cfg_reader *reader, const void *data, size_t size)
 {
-    *reader = (struct cfg_reader){.at = data, .end = data ? (const char *)data + size : NULL, .line_number = 1};
+    *reader =
+        (struct cfg_reader){.at = data, .end = data ? (const char *)data + size : NULL, .line_number = 1};
     if (size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0)
         reader->at += 3;
 }
@@ -34,8 +36,8 @@ static size_t character_size(const char *at, const char *end)
         if (((unsigned char)at[i] & 0xc0) != 0x80)
             return 0;
     second = (unsigned char)at[1];
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || (first == 0xf0 && second < 0x90) ||
-        (first == 0xf4 && second > 0x8f))
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+        (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
         return 0;
     return size;
 }

@@ -1,5 +1,6 @@
 /*
- * Cuts verge.cfg into joined lines without comments; the rules stand in guest/cfg.h. Only guest/cfg.c calls it.
+ * Cuts verge.cfg into joined lines without comments; the rules stand in guest/cfg.h. Only guest/cfg.c calls
+ * it.
  */
 #ifndef GUEST_CFG_LINE_H
 #define GUEST_CFG_LINE_H
@@ -21,7 +22,8 @@ enum cfg_status {
 
 void cfg_reader_init(struct cfg_reader *reader, const void *data, size_t size);
 
-/* The next line into line[size], terminated; *number is that of its first line in the file. After CFG_NOT_TEXT and CFG_TOO_LONG read no further. */
+/* The next line into line[size], terminated; *number is that of its first line in the file. After
+ * CFG_NOT_TEXT and CFG_TOO_LONG read no further. */
 enum cfg_status cfg_next_line(struct cfg_reader *reader, char *line, size_t size, unsigned *number);
 
 #endif

@@ -1,4 +1,5 @@
-/* Looking up the guest's CPUID, on the path of a hot exit. The contract and the sources are in cpuid.h; cpuid_build.c fills the policy. */
+/* Looking up the guest's CPUID, on the path of a hot exit. The contract and the sources are in cpuid.h;
+ * cpuid_build.c fills the policy. */
 #include "guest/cpuid.h"
 #include "lib/string.h"
 
@@ -37,7 +38,8 @@ static const struct cpuid_leaf *find_leaf(const struct cpuid_policy *policy, uin
     return policy->vendor == CPU_INTEL ? &policy->basic[policy->max_basic] : &zero;
 }
 
-static void add_live(const struct cpuid_policy *policy, unsigned live, uint32_t subleaf, uint64_t cr4, uint64_t xcr0, uint32_t out[4])
+static void add_live(const struct cpuid_policy *policy, unsigned live, uint32_t subleaf, uint64_t cr4,
+                     uint64_t xcr0, uint32_t out[4])
 {
     if (live == CPUID_LIVE_OSXSAVE) {
         if (cr4 & policy->cr4_mask & CR4_OSXSAVE)
@@ -52,7 +54,8 @@ static void add_live(const struct cpuid_policy *policy, unsigned live, uint32_t 
     }
 }
 
-void cpuid_lookup(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf, uint64_t cr4, uint64_t xcr0, uint32_t out[4])
+void cpuid_lookup(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
+                  uint64_t xcr0, uint32_t out[4])
 {
     const struct cpuid_leaf *found = find_leaf(policy, leaf);
     unsigned slot = found->slot;

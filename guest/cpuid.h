@@ -1,16 +1,21 @@
 /*
- * What CPUID tells a guest. Built once per VM from the host's CPUID and a const table of the features that pass (guest/cpuid_table.c: what isn't in it
- * is hidden), into flat arrays: a lookup is one index, without a search or a division, for it is a hot exit.
+ * What CPUID tells a guest. Built once per VM from the host's CPUID and a const table of the features that
+ * pass (guest/cpuid_table.c: what isn't in it is hidden), into flat arrays: a lookup is one index, without a
+ * search or a division, for it is a hot exit.
  *
- * A guest has one CPU without a local APIC, an invariant TSC, and the hypervisor bit. Nothing that would give it host time or entropy passes (design.md,
- * "The time model"): no performance counters, APERF/MPERF, RDPRU, MONITOR/MWAIT, WAITPKG, RDRAND, RDSEED; no TSC_ADJUST, TSC-deadline or leaf 15h and 16h, whose
- * rates would be the host's own. Nor what the monitor doesn't switch: PKU, CET, AMX, MPX, LWP, XSAVES; nor VMX, SVM, SMX, SGX, PT, RTM and HLE.
+ * A guest has one CPU without a local APIC, an invariant TSC, and the hypervisor bit. Nothing that would give
+ * it host time or entropy passes (design.md, "The time model"): no performance counters, APERF/MPERF, RDPRU,
+ * MONITOR/MWAIT, WAITPKG, RDRAND, RDSEED; no TSC_ADJUST, TSC-deadline or leaf 15h and 16h, whose rates would
+ * be the host's own. Nor what the monitor doesn't switch: PKU, CET, AMX, MPX, LWP, XSAVES; nor VMX, SVM, SMX,
+ * SGX, PT, RTM and HLE.
  *
- * Leaves: 0 to 0Dh, 80000000h to 80000021h, 40000000h and 40000010h, as far as the host has them. Above the highest basic leaf an Intel host's guest gets the data of the
- * highest basic leaf, an AMD host's guest zeros (SDM vol. 2, "CPUID"; APM vol. 3, "CPUID"); 40000000h to 400000FFh are zero but for the two.
+ * Leaves: 0 to 0Dh, 80000000h to 80000021h, 40000000h and 40000010h, as far as the host has them. Above the
+ * highest basic leaf an Intel host's guest gets the data of the highest basic leaf, an AMD host's guest zeros
+ * (SDM vol. 2, "CPUID"; APM vol. 3, "CPUID"); 40000000h to 400000FFh are zero but for the two.
  *
- * Sources: APM vol. 3, appendix E "Obtaining Processor Information Via the CPUID Instruction"; SDM vol. 2, "CPUID - CPU Identification";
- * XSAVE sizes: SDM vol. 1, "XSAVE Area". Leaf 40000010h: the timing leaf that VMware defined and Linux, BSD and Xen know.
+ * Sources: APM vol. 3, appendix E "Obtaining Processor Information Via the CPUID Instruction"; SDM vol. 2,
+ * "CPUID - CPU Identification"; XSAVE sizes: SDM vol. 1, "XSAVE Area". Leaf 40000010h: the timing leaf that
+ * VMware defined and Linux, BSD and Xen know.
  */
 #ifndef GUEST_CPUID_H
 #define GUEST_CPUID_H
@@ -24,13 +29,13 @@ typedef void cpuid_source(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 
 enum cpu_vendor { CPU_INTEL = 1, CPU_AMD = 2 }; /* bits; Hygon counts as AMD, all others as Intel */
 
-#define CPUID_MAX_BASIC      0x0Du
-#define CPUID_MAX_EXTENDED   0x21u /* + 80000000h */
-#define CPUID_HYPERVISOR     0x40000000u
-#define CPUID_TIMING         0x10u /* + 40000000h */
-#define CPUID_SLOTS          96
-#define CPUID_XSAVE_PARTS    8 /* state components 0 to 7 */
-#define CPUID_SIGNATURE      "VergeVergeHV"
+#define CPUID_MAX_BASIC    0x0Du
+#define CPUID_MAX_EXTENDED 0x21u /* + 80000000h */
+#define CPUID_HYPERVISOR   0x40000000u
+#define CPUID_TIMING       0x10u /* + 40000000h */
+#define CPUID_SLOTS        96
+#define CPUID_XSAVE_PARTS  8 /* state components 0 to 7 */
+#define CPUID_SIGNATURE    "VergeVergeHV"
 
 /* A row of the table. A leaf with a NULL `names` holds data, not feature bits. */
 struct cpuid_rule {
@@ -90,10 +95,11 @@ struct cpuid_options {
 void cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_options *options);
 
 /*
- * The guest's CPUID with EAX = leaf, ECX = subleaf into out[4], in the order of enum cpuid_register. cr4 and xcr0 are the guest's at that moment:
- * OSXSAVE and the XSAVE sizes follow them. Cannot fail.
+ * The guest's CPUID with EAX = leaf, ECX = subleaf into out[4], in the order of enum cpuid_register. cr4 and
+ * xcr0 are the guest's at that moment: OSXSAVE and the XSAVE sizes follow them. Cannot fail.
  */
-void cpuid_lookup(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf, uint64_t cr4, uint64_t xcr0, uint32_t out[4]);
+void cpuid_lookup(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
+                  uint64_t xcr0, uint32_t out[4]);
 
 /* Bytes of an XSAVE area for the parts in xcr0: in the standard format, or compacted. */
 uint32_t cpuid_xsave_size(const struct cpuid_policy *policy, uint64_t xcr0, bool compacted);

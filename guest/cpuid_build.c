@@ -1,16 +1,21 @@
-/* Fills a VM's CPUID policy from the host's CPUID and the rules of cpuid_table.c. The contract and the sources are in cpuid.h. */
+/* Fills a VM's CPUID policy from the host's CPUID and the rules of cpuid_table.c. The contract and the
+ * sources are in cpuid.h. */
 #include "guest/cpuid.h"
 #include "lib/string.h"
 
 #define XCR0_X87_SSE UINT64_C(3)
-#define XCR0_OFFERED UINT64_C(0xE7) /* x87, SSE, AVX, the three of AVX-512; MPX, PKRU, CET and AMX are hidden */
+#define XCR0_OFFERED                                                                                         \
+    UINT64_C(0xE7) /* x87, SSE, AVX, the three of AVX-512; MPX, PKRU, CET and AMX are hidden */
 
 /* Bits that are shown only where the backend switches SPEC_CTRL. */
-#define LEAF7_EDX_SPEC          (BIT(26) | BIT(27) | BIT(31))
-#define LEAF80000008_EBX_SPEC   (BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(24) | BIT(28) | BIT(30))
-#define LEAF80000021_EAX_SPEC   (BIT(27) | BIT(28))
+#define LEAF7_EDX_SPEC (BIT(26) | BIT(27) | BIT(31))
+#define LEAF80000008_EBX_SPEC                                                                                \
+    (BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(24) | BIT(28) | BIT(30))
+#define LEAF80000021_EAX_SPEC (BIT(27) | BIT(28))
 
-/* ---- building ------------------------------------------------------------------------------------------------------------ */
+/* ---- building
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 /* The host's leaf through the rules. */
 static void filter(cpuid_source *source, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
@@ -38,7 +43,8 @@ static unsigned new_slots(struct cpuid_policy *policy, unsigned count)
     return first;
 }
 
-static void build_plain(struct cpuid_policy *policy, cpuid_source *source, uint32_t number, struct cpuid_leaf *leaf)
+static void build_plain(struct cpuid_policy *policy, cpuid_source *source, uint32_t number,
+                        struct cpuid_leaf *leaf)
 {
     uint32_t found[4];
 
@@ -50,8 +56,10 @@ static void build_plain(struct cpuid_policy *policy, cpuid_source *source, uint3
         memcpy(policy->slots[leaf->slot], found, sizeof found);
 }
 
-/* Leaves 4 and 8000001Dh: one cache a subleaf until the type is 0; each is shared by one CPU and belongs to a package of one core. */
-static void build_caches(struct cpuid_policy *policy, cpuid_source *source, uint32_t number, struct cpuid_leaf *leaf)
+/* Leaves 4 and 8000001Dh: one cache a subleaf until the type is 0; each is shared by one CPU and belongs to a
+ * package of one core. */
+static void build_caches(struct cpuid_policy *policy, cpuid_source *source, uint32_t number,
+                         struct cpuid_leaf *leaf)
 {
     uint32_t found[4];
 
@@ -90,7 +98,8 @@ static void build_features(struct cpuid_policy *policy, cpuid_source *source, st
         filter(source, 7, 1, slots[1]);
 }
 
-/* Leaf 0Bh, where the host has it: a thread level and a core level of one CPU each; levels above have their number alone. */
+/* Leaf 0Bh, where the host has it: a thread level and a core level of one CPU each; levels above have their
+ * number alone. */
 static void build_topology(struct cpuid_policy *policy, cpuid_source *source, struct cpuid_leaf *leaf)
 {
     uint32_t host[4];
@@ -205,7 +214,8 @@ static void hide_speculation_control(struct cpuid_policy *policy)
     policy->slots[policy->extended[0x21].slot][CPUID_EAX] &= ~LEAF80000021_EAX_SPEC;
 }
 
-/* ---- what follows from the features ------------------------------------------------------------------------------------- */
+/* ---- what follows from the features
+ * ------------------------------------------------------------------------------------- */
 
 /* A feature, and the control bit that only makes sense with it. */
 struct control_bit {
@@ -215,10 +225,11 @@ struct control_bit {
 
 /* SDM vol. 3, "Control Registers"; APM vol. 2, "CR4 Register". */
 static const struct control_bit cr4_bits[] = {
-    {1, CPUID_EDX, 1, 0},   {1, CPUID_EDX, 1, 1},   {1, CPUID_EDX, 4, 2},   {1, CPUID_EDX, 2, 3},  {1, CPUID_EDX, 3, 4},
-    {1, CPUID_EDX, 6, 5},   {1, CPUID_EDX, 7, 6},   {1, CPUID_EDX, 13, 7},  {1, CPUID_EDX, 5, 8},  {1, CPUID_EDX, 24, 9},
-    {1, CPUID_EDX, 25, 10}, {7, CPUID_ECX, 2, 11},  {7, CPUID_EBX, 0, 16},  {1, CPUID_ECX, 17, 17}, {1, CPUID_ECX, 26, 18},
-    {7, CPUID_EBX, 7, 20},  {7, CPUID_EBX, 20, 21},
+    {1, CPUID_EDX, 1, 0},   {1, CPUID_EDX, 1, 1},   {1, CPUID_EDX, 4, 2},   {1, CPUID_EDX, 2, 3},
+    {1, CPUID_EDX, 3, 4},   {1, CPUID_EDX, 6, 5},   {1, CPUID_EDX, 7, 6},   {1, CPUID_EDX, 13, 7},
+    {1, CPUID_EDX, 5, 8},   {1, CPUID_EDX, 24, 9},  {1, CPUID_EDX, 25, 10}, {7, CPUID_ECX, 2, 11},
+    {7, CPUID_EBX, 0, 16},  {1, CPUID_ECX, 17, 17}, {1, CPUID_ECX, 26, 18}, {7, CPUID_EBX, 7, 20},
+    {7, CPUID_EBX, 20, 21},
 };
 
 /* APM vol. 2, "Extended Feature Enable Register (EFER)": SCE, LME, NXE, FFXSR. */
@@ -229,10 +240,12 @@ static const struct control_bit efer_bits[] = {
     {0x80000001, CPUID_EDX, 25, 14},
 };
 
-/* APM vol. 2, "Speculation Control MSRs"; SDM vol. 4, IA32_SPEC_CTRL: IBRS, STIBP, SSBD, PSFD, by Intel's and by AMD's leaf. */
+/* APM vol. 2, "Speculation Control MSRs"; SDM vol. 4, IA32_SPEC_CTRL: IBRS, STIBP, SSBD, PSFD, by Intel's and
+ * by AMD's leaf. */
 static const struct control_bit spec_ctrl_bits[] = {
-    {7, CPUID_EDX, 26, 0},           {7, CPUID_EDX, 27, 1},           {7, CPUID_EDX, 31, 2},          {0x80000008, CPUID_EBX, 14, 0},
-    {0x80000008, CPUID_EBX, 15, 1}, {0x80000008, CPUID_EBX, 24, 2}, {0x80000008, CPUID_EBX, 28, 7},
+    {7, CPUID_EDX, 26, 0},          {7, CPUID_EDX, 27, 1},          {7, CPUID_EDX, 31, 2},
+    {0x80000008, CPUID_EBX, 14, 0}, {0x80000008, CPUID_EBX, 15, 1}, {0x80000008, CPUID_EBX, 24, 2},
+    {0x80000008, CPUID_EBX, 28, 7},
 };
 
 static const struct control_bit pred_cmd_bits[] = {
@@ -254,7 +267,7 @@ static uint64_t control_mask(const struct cpuid_policy *policy, const struct con
 void cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_options *options)
 {
     memset(policy, 0, sizeof *policy);
-    policy->slot_count = 1; /* slot 0 is zero */
+    policy->slot_count = 1;            /* slot 0 is zero */
     build_hypervisor(policy, options); /* first: its slots are certain */
     build_basic(policy, options->source);
     build_extended(policy, options->source);

@@ -20,8 +20,9 @@ static enum module_type type_of_word(const char *word, size_t length)
 }
 
 /*
- * Finds the first type word, words being cut at blanks only since a file name may hold quotes. Right behind one, a second means that the first was
- * a file of that name. *words is set behind the type word, *name_end to it (without one: both to the end).
+ * Finds the first type word, words being cut at blanks only since a file name may hold quotes. Right behind
+ * one, a second means that the first was a file of that name. *words is set behind the type word, *name_end
+ * to it (without one: both to the end).
  */
 static enum module_type split_string(const char *string, const char **name_end, const char **words)
 {

@@ -15,7 +15,8 @@ const char *module_type_word(enum module_type type);
 enum module_type module_type(const char *string, const char **words);
 
 /*
- * The name: the words skipped before the type word, or all of a string without one. Not terminated; *length may be 0. For the list of modules at boot.
+ * The name: the words skipped before the type word, or all of a string without one. Not terminated; *length
+ * may be 0. For the list of modules at boot.
  */
 const char *module_name(const char *string, size_t *length);
 

@@ -1,4 +1,5 @@
-/* The table of a guest's MSRs and the few functions over it. The contract, the sources and the choices are in msr.h. */
+/* The table of a guest's MSRs and the few functions over it. The contract, the sources and the choices are in
+ * msr.h. */
 #include "guest/msr.h"
 
 /* One slot each, in the order of the stored entries. */
@@ -26,9 +27,10 @@ _Static_assert(SLOT_COUNT <= MSR_SLOTS, "more slots than a VM has");
 
 #define VCPU(rule_)             .kind = MSR_VCPU, .rule = MSR_RULE_##rule_
 #define CONSTANT(value_, rule_) .kind = MSR_CONSTANT, .value = value_, .rule = MSR_RULE_##rule_
-#define STORED(slot_, value_, writable_) \
+#define STORED(slot_, value_, writable_)                                                                     \
     .kind = MSR_STORED, .slot = SLOT_##slot_, .value = value_, .writable = writable_, .rule = MSR_RULE_MASK
-#define STORED_AS(slot_, value_, rule_) .kind = MSR_STORED, .slot = SLOT_##slot_, .value = value_, .rule = MSR_RULE_##rule_
+#define STORED_AS(slot_, value_, rule_)                                                                      \
+    .kind = MSR_STORED, .slot = SLOT_##slot_, .value = value_, .rule = MSR_RULE_##rule_
 #define INTEL .needs = MSR_NEEDS_INTEL
 #define AMD   .needs = MSR_NEEDS_AMD
 
@@ -39,14 +41,16 @@ const struct msr_entry msr_entries[] = {
     {0x17, 0x17, "PLATFORM_ID", CONSTANT(0, NEVER), INTEL},
     {0x48, 0x48, "SPEC_CTRL", VCPU(SPEC_CTRL), .needs = MSR_NEEDS_SPEC_CTRL},
     {0x49, 0x49, "PRED_CMD", .kind = MSR_COMMAND, .rule = MSR_RULE_PRED_CMD, .needs = MSR_NEEDS_PRED_CMD},
-    {0x8B, 0x8B, "BIOS_SIGN_ID", CONSTANT(UINT64_C(1) << 32, IGNORE), INTEL}, /* the revision is in the high half */
+    {0x8B, 0x8B, "BIOS_SIGN_ID", CONSTANT(UINT64_C(1) << 32, IGNORE),
+     INTEL}, /* the revision is in the high half */
     {0x8B, 0x8B, "PATCH_LEVEL", CONSTANT(0x01000065, NEVER), AMD},
     {0xFE, 0xFE, "MTRRcap", CONSTANT(0x508, NEVER)}, /* 8 variable ranges, fixed ones, write combining */
     {0x174, 0x174, "SYSENTER_CS", VCPU(MASK), .writable = UINT64_MAX},
     {0x175, 0x176, "SYSENTER_ESP, SYSENTER_EIP", VCPU(CANONICAL)},
     {0x179, 0x179, "MCG_CAP", CONSTANT(0, NEVER)},
     {0x17A, 0x17A, "MCG_STATUS", STORED(MCG_STATUS, 0, 7)},
-    /* Fast strings on; branch trace and PEBS unavailable. Firmware and Linux may clear the CPUID limit and XD disable: they are. */
+    /* Fast strings on; branch trace and PEBS unavailable. Firmware and Linux may clear the CPUID limit and XD
+       disable: they are. */
     {0x1A0, 0x1A0, "MISC_ENABLE", STORED(MISC_ENABLE, 0x1801, 1), INTEL},
     {0x1D9, 0x1D9, "DEBUGCTL", STORED(DEBUGCTL, 0, 3)},
     {0x1DB, 0x1DE, "LAST_BRANCH, LAST_INT", CONSTANT(0, NEVER)},
@@ -63,12 +67,14 @@ const struct msr_entry msr_entries[] = {
     {0xC0000084, 0xC0000084, "SFMASK", VCPU(MASK), .writable = UINT64_MAX},
     {0xC0000100, 0xC0000102, "FS_BASE, GS_BASE, KERNEL_GS_BASE", VCPU(CANONICAL)},
     {0xC0000103, 0xC0000103, "TSC_AUX", VCPU(MASK), .writable = UINT32_MAX, .needs = MSR_NEEDS_TSC_AUX},
-    {0xC0010010, 0xC0010010, "SYSCFG", STORED(SYSCFG, 0, 0x7C0000), AMD}, /* MtrrFixDramEn to Tom2ForceMemTypeWB */
+    {0xC0010010, 0xC0010010, "SYSCFG", STORED(SYSCFG, 0, 0x7C0000),
+     AMD}, /* MtrrFixDramEn to Tom2ForceMemTypeWB */
     /* TscFreqSel (24) set; TLBCACHEDIS, FFDIS, IgnneEm, McStatusWrEn may be. */
     {0xC0010015, 0xC0010015, "HWCR", STORED(HWCR, 0x1000000, 0x40148), AMD},
     {0xC001001A, 0xC001001A, "TOP_MEM", STORED(TOP_MEM, 0, UINT64_C(0x000FFFFFFF800000)), AMD},
     {0xC001001D, 0xC001001D, "TOP_MEM2", STORED(TOP_MEM2, 0, UINT64_C(0x000FFFFFFF800000)), AMD},
-    {0xC001001F, 0xC001001F, "NB_CFG", STORED(NB_CFG, 0, BIT64(46)), AMD}, /* EnableCf8ExtCfg: Linux sets it */
+    {0xC001001F, 0xC001001F, "NB_CFG", STORED(NB_CFG, 0, BIT64(46)),
+     AMD}, /* EnableCf8ExtCfg: Linux sets it */
     {0xC0010055, 0xC0010055, "INT_PENDING", CONSTANT(0, IGNORE), AMD},
     {0xC0010058, 0xC0010058, "MMIO_CFG_BASE", CONSTANT(0, IGNORE), AMD},
     {0xC0011029, 0xC0011029, "DE_CFG", CONSTANT(2, SAME), AMD},
@@ -85,8 +91,10 @@ void msr_policy_build(struct msr_policy *policy, const struct cpuid_policy *cpui
         .efer_mask = cpuid->efer_mask,
         .spec_ctrl_mask = cpuid->spec_ctrl_mask,
         .pred_cmd_mask = cpuid->pred_cmd_mask,
-        .has = (uint8_t)((cpuid->vendor == CPU_AMD ? MSR_NEEDS_AMD : MSR_NEEDS_INTEL) | (tsc_aux ? MSR_NEEDS_TSC_AUX : 0) |
-                         (cpuid->spec_ctrl_mask ? MSR_NEEDS_SPEC_CTRL : 0) | (cpuid->pred_cmd_mask ? MSR_NEEDS_PRED_CMD : 0)),
+        .has =
+            (uint8_t)((cpuid->vendor == CPU_AMD ? MSR_NEEDS_AMD : MSR_NEEDS_INTEL) |
+                      (tsc_aux ? MSR_NEEDS_TSC_AUX : 0) | (cpuid->spec_ctrl_mask ? MSR_NEEDS_SPEC_CTRL : 0) |
+                      (cpuid->pred_cmd_mask ? MSR_NEEDS_PRED_CMD : 0)),
     };
 }
 
@@ -127,7 +135,8 @@ const struct msr_entry *msr_policy_find(const struct msr_policy *policy, uint32_
     return low > 0 && present(policy, &msr_entries[low - 1], index) ? &msr_entries[low - 1] : NULL;
 }
 
-/* SDM vol. 3, "Memory Cacheability Control": UC, WC, WT, WP, WB; APM vol. 2, "Memory-Typing MSRs". PAT also has UC-. */
+/* SDM vol. 3, "Memory Cacheability Control": UC, WC, WT, WP, WB; APM vol. 2, "Memory-Typing MSRs". PAT also
+ * has UC-. */
 static bool type_ok(unsigned type, bool pat)
 {
     return type == 0 || type == 1 || type == 4 || type == 5 || type == 6 || (pat && type == 7);
@@ -150,7 +159,8 @@ static bool mtrr_range_ok(uint32_t index, uint64_t value, unsigned phys_bits)
     return is_mask ? (value & 0x7FF) == 0 : (value & 0xF00) == 0 && type_ok((unsigned)value & 0xFF, false);
 }
 
-bool msr_policy_write_ok(const struct msr_policy *policy, const struct msr_entry *entry, uint32_t index, uint64_t value)
+bool msr_policy_write_ok(const struct msr_policy *policy, const struct msr_entry *entry, uint32_t index,
+                         uint64_t value)
 {
     switch ((enum msr_rule)entry->rule) {
     case MSR_RULE_MASK:
@@ -181,7 +191,8 @@ bool msr_policy_write_ok(const struct msr_policy *policy, const struct msr_entry
     return false;
 }
 
-enum msr_result msr_policy_read(const struct msr_policy *policy, const struct msr_slots *slots, uint32_t index, uint64_t *value)
+enum msr_result msr_policy_read(const struct msr_policy *policy, const struct msr_slots *slots,
+                                uint32_t index, uint64_t *value)
 {
     const struct msr_entry *entry = msr_policy_find(policy, index);
 
@@ -204,7 +215,8 @@ enum msr_result msr_policy_read(const struct msr_policy *policy, const struct ms
     return MSR_FAULT;
 }
 
-enum msr_result msr_policy_write(const struct msr_policy *policy, struct msr_slots *slots, uint32_t index, uint64_t value)
+enum msr_result msr_policy_write(const struct msr_policy *policy, struct msr_slots *slots, uint32_t index,
+                                 uint64_t value)
 {
     const struct msr_entry *entry = msr_policy_find(policy, index);
 

@@ -1,24 +1,32 @@
 /*
- * Which model-specific registers a guest has, and what each does. A const table, sorted; an index that isn't in it gives #GP, as hardware does. Guests probe with
- * #GP handlers, so what a guest must not have is simply absent: the local APIC's base (1Bh), TSC_ADJUST (3Bh), SMI count (34h), TSC deadline (6E0h), performance counters,
- * APERF and MPERF (E7h, E8h), energy counters, MISC_FEATURES, PLATFORM_INFO (CEh), FEATURE_CONTROL (3Ah), ARCH_CAPABILITIES (10Ah).
+ * Which model-specific registers a guest has, and what each does. A const table, sorted; an index that isn't
+ * in it gives #GP, as hardware does. Guests probe with #GP handlers, so what a guest must not have is simply
+ * absent: the local APIC's base (1Bh), TSC_ADJUST (3Bh), SMI count (34h), TSC deadline (6E0h), performance
+ * counters, APERF and MPERF (E7h, E8h), energy counters, MISC_FEATURES, PLATFORM_INFO (CEh), FEATURE_CONTROL
+ * (3Ah), ARCH_CAPABILITIES (10Ah).
  *
- * Present is what Linux 6.1 reads or writes without a handler on CPUs with guest/cpuid.h's features (arch/x86/kernel/cpu/amd.c, intel.c, mtrr/,
- * mce/, process.c, arch/x86/pci/amd_bus.c): HWCR with TscFreqSel, or it warns that the TSC doesn't count with P0; SYSCFG, INT_PENDING, NB_CFG, MMIO_CFG_BASE; on
- * Intel MISC_ENABLE, BIOS_SIGN_ID, PLATFORM_ID. memtest86+ 6.10 reads EFER alone.
+ * Present is what Linux 6.1 reads or writes without a handler on CPUs with guest/cpuid.h's features
+ * (arch/x86/kernel/cpu/amd.c, intel.c, mtrr/, mce/, process.c, arch/x86/pci/amd_bus.c): HWCR with TscFreqSel,
+ * or it warns that the TSC doesn't count with P0; SYSCFG, INT_PENDING, NB_CFG, MMIO_CFG_BASE; on Intel
+ * MISC_ENABLE, BIOS_SIGN_ID, PLATFORM_ID. memtest86+ 6.10 reads EFER alone.
  *
- * Sources: APM vol. 2, appendix A "MSR Cross-Reference" and the sections named there; BKDG and PPR of the families, "MSRs - MSRC001_0xxx"; SDM vol. 4, "Architectural
- * MSRs"; SDM vol. 3, "Memory Type Range Registers"; Linux as above.
+ * Sources: APM vol. 2, appendix A "MSR Cross-Reference" and the sections named there; BKDG and PPR of the
+ * families, "MSRs - MSRC001_0xxx"; SDM vol. 4, "Architectural MSRs"; SDM vol. 3, "Memory Type Range
+ * Registers"; Linux as above.
  *
  * Choices:
- *  1. MTRRs are stored and read back and have no effect: nested paging takes memory types from elsewhere. They start as firmware leaves them: enabled, write-back, 640 KB
- *     to 768 KB uncached, up to 1 MB write-protected; with E = 0 Linux would switch its PAT off. (test_msr: firmware_mtrrs)
- *  2. DEBUGCTL keeps LBR and BTF and has no effect: no last-branch records (1DBh to 1DEh read 0), no single-step on branches. (debugctl_is_kept)
+ *  1. MTRRs are stored and read back and have no effect: nested paging takes memory types from elsewhere.
+ * They start as firmware leaves them: enabled, write-back, 640 KB to 768 KB uncached, up to 1 MB
+ * write-protected; with E = 0 Linux would switch its PAT off. (test_msr: firmware_mtrrs)
+ *  2. DEBUGCTL keeps LBR and BTF and has no effect: no last-branch records (1DBh to 1DEh read 0), no
+ * single-step on branches. (debugctl_is_kept)
  *  3. MCG_CAP is 0: machine checks with no bank, which Linux passes over in silence. (constants)
  *  4. DE_CFG reads as LFENCE serializing, and takes only that value. (same_value_only)
- *  5. Writes to constants that firmware or Linux makes for form's sake (BIOS_SIGN_ID, P5 machine check, INT_PENDING, MMIO_CFG_BASE) are ignored. (constants)
+ *  5. Writes to constants that firmware or Linux makes for form's sake (BIOS_SIGN_ID, P5 machine check,
+ * INT_PENDING, MMIO_CFG_BASE) are ignored. (constants)
  *
- * Pure tables and functions; on the path of an exit: no division, at most six steps of search behind a direct check of the hottest.
+ * Pure tables and functions; on the path of an exit: no division, at most six steps of search behind a direct
+ * check of the hottest.
  */
 #ifndef GUEST_MSR_H
 #define GUEST_MSR_H
@@ -35,17 +43,17 @@ enum msr_kind {
 
 /* Which values a write may have; any other gives #GP. */
 enum msr_rule {
-    MSR_RULE_MASK,      /* all bits but those of `writable` are as in `value` */
-    MSR_RULE_IGNORE,    /* any; nothing is stored */
-    MSR_RULE_SAME,      /* just `value` */
-    MSR_RULE_NEVER,     /* none */
-    MSR_RULE_CANONICAL, /* a canonical 48-bit address */
-    MSR_RULE_PAT,       /* eight memory types of PAT */
+    MSR_RULE_MASK,       /* all bits but those of `writable` are as in `value` */
+    MSR_RULE_IGNORE,     /* any; nothing is stored */
+    MSR_RULE_SAME,       /* just `value` */
+    MSR_RULE_NEVER,      /* none */
+    MSR_RULE_CANONICAL,  /* a canonical 48-bit address */
+    MSR_RULE_PAT,        /* eight memory types of PAT */
     MSR_RULE_MTRR_TYPES, /* eight memory types of MTRRs */
     MSR_RULE_MTRR_DEFAULT,
     MSR_RULE_MTRR_BASE_MASK, /* even: base, odd: mask; below the physical address size */
-    MSR_RULE_EFER,      /* the policy's efer_mask, and LMA, which the caller keeps as it is */
-    MSR_RULE_SPEC_CTRL, /* the policy's masks */
+    MSR_RULE_EFER,           /* the policy's efer_mask, and LMA, which the caller keeps as it is */
+    MSR_RULE_SPEC_CTRL,      /* the policy's masks */
     MSR_RULE_PRED_CMD,
 };
 
@@ -53,10 +61,10 @@ enum msr_rule {
 struct msr_entry {
     uint32_t first, last;
     const char *name;
-    uint8_t kind;   /* enum msr_kind */
-    uint8_t rule;   /* enum msr_rule */
-    uint8_t needs;  /* MSR_NEEDS_ bits, all */
-    uint8_t slot;   /* MSR_STORED: that of `first` */
+    uint8_t kind;  /* enum msr_kind */
+    uint8_t rule;  /* enum msr_rule */
+    uint8_t needs; /* MSR_NEEDS_ bits, all */
+    uint8_t slot;  /* MSR_STORED: that of `first` */
     uint64_t value;
     uint64_t writable; /* MSR_RULE_MASK */
 };
@@ -94,8 +102,10 @@ void msr_slots_reset(struct msr_slots *slots);
 /* The entry of an index, or NULL: #GP. */
 const struct msr_entry *msr_policy_find(const struct msr_policy *policy, uint32_t index);
 
-/* May this value be written to `index` of `entry`? False: #GP. Of a stored or constant one, MSR_RULE_IGNORE included, the rest is msr_policy_write()'s. */
-bool msr_policy_write_ok(const struct msr_policy *policy, const struct msr_entry *entry, uint32_t index, uint64_t value);
+/* May this value be written to `index` of `entry`? False: #GP. Of a stored or constant one, MSR_RULE_IGNORE
+ * included, the rest is msr_policy_write()'s. */
+bool msr_policy_write_ok(const struct msr_policy *policy, const struct msr_entry *entry, uint32_t index,
+                         uint64_t value);
 
 enum msr_result {
     MSR_DONE,    /* read into *value, or written */
@@ -106,7 +116,9 @@ enum msr_result {
 };
 
 /* All of RDMSR and WRMSR but what only the caller can do. */
-enum msr_result msr_policy_read(const struct msr_policy *policy, const struct msr_slots *slots, uint32_t index, uint64_t *value);
-enum msr_result msr_policy_write(const struct msr_policy *policy, struct msr_slots *slots, uint32_t index, uint64_t value);
+enum msr_result msr_policy_read(const struct msr_policy *policy, const struct msr_slots *slots,
+                                uint32_t index, uint64_t *value);
+enum msr_result msr_policy_write(const struct msr_policy *policy, struct msr_slots *slots, uint32_t index,
+                                 uint64_t value);
 
 #endif

@@ -1,4 +1,5 @@
-/* One guest of the plan: its name, its words, its files. The contract is in planner.h, the grammar in cfg.h. */
+/* One guest of the plan: its name, its words, its files. The contract is in planner.h, the grammar in cfg.h.
+ */
 #include "guest/module_string.h"
 #include "guest/planner.h"
 #include "lib/string.h"
@@ -11,8 +12,10 @@ static const char *keep(struct planner *planner, const char *text)
     char *kept = plan->text + plan->text_used;
 
     if (size > sizeof plan->text - plan->text_used) {
-        settings_fail(planner->error, "%s: the command lines of all guests are longer than %u bytes: shorten them, as in \"%s\"",
-                      planner->where, PLAN_TEXT, "-- console=ttyS0");
+        settings_fail(
+            planner->error,
+            "%s: the command lines of all guests are longer than %u bytes: shorten them, as in \"%s\"",
+            planner->where, PLAN_TEXT, "-- console=ttyS0");
         return NULL;
     }
     memcpy(kept, text, size);
@@ -34,7 +37,8 @@ struct guest_plan *plan_add_guest(struct planner *planner, const char *name)
     struct guest_plan *guest = &plan->guests[plan->guest_count];
 
     if (plan->guest_count == PLAN_GUESTS) {
-        settings_fail(planner->error, "%s: more than %u guests: leave out vm=%s", planner->where, PLAN_GUESTS, name);
+        settings_fail(planner->error, "%s: more than %u guests: leave out vm=%s", planner->where, PLAN_GUESTS,
+                      name);
         return NULL;
     }
     plan->guest_count++;
@@ -52,11 +56,13 @@ static bool copy_name(struct planner *planner, const char *value, char name[VM_N
     bool good = length > 0 && length < VM_NAME_SIZE;
 
     for (size_t i = 0; i < length; i++)
-        good = good && ((value[i] >= 'a' && value[i] <= 'z') || (value[i] >= '0' && value[i] <= '9') || value[i] == '_' ||
-                        value[i] == '-');
+        good = good && ((value[i] >= 'a' && value[i] <= 'z') || (value[i] >= '0' && value[i] <= '9') ||
+                        value[i] == '_' || value[i] == '-');
     if (!good)
-        return settings_fail(planner->error, "%s: bad value in \"vm=%.40s\": write it like \"vm=vm0\" (1 to 15 of a-z 0-9 _ -)",
-                             planner->where, value);
+        return settings_fail(
+            planner->error,
+            "%s: bad value in \"vm=%.40s\": write it like \"vm=vm0\" (1 to 15 of a-z 0-9 _ -)",
+            planner->where, value);
     memset(name, 0, VM_NAME_SIZE);
     memcpy(name, value, length);
     return true;
@@ -64,7 +70,8 @@ static bool copy_name(struct planner *planner, const char *value, char name[VM_N
 
 bool plan_bad_word(struct planner *planner, const char *word)
 {
-    return settings_fail(planner->error, "%s: open quote, control character or too long: \"%.60s\": write it like \"%s\"",
+    return settings_fail(planner->error,
+                         "%s: open quote, control character or too long: \"%.60s\": write it like \"%s\"",
                          planner->where, word, guest_setting_table.right_line);
 }
 
@@ -87,8 +94,9 @@ bool plan_scan_name(struct planner *planner, const char *at, char name[VM_NAME_S
         if (!value)
             continue;
         if (named)
-            return settings_fail(planner->error, "%s: \"%.40s\" names the guest a second time: write it once, like \"vm=vm0\"",
-                                 planner->where, word);
+            return settings_fail(
+                planner->error, "%s: \"%.40s\" names the guest a second time: write it once, like \"vm=vm0\"",
+                planner->where, word);
         if (!copy_name(planner, value, name))
             return false;
         named = true;
@@ -98,7 +106,8 @@ bool plan_scan_name(struct planner *planner, const char *at, char name[VM_NAME_S
 bool plan_set_kernel(struct planner *planner, struct guest_plan *guest, unsigned module)
 {
     if (guest->kernel != PLAN_NO_KERNEL && guest->kernel != (int)module)
-        return settings_fail(planner->error, "%s: a second kernel for %s: give it a guest of its own, like \"kernel vm=vm1\"",
+        return settings_fail(planner->error,
+                             "%s: a second kernel for %s: give it a guest of its own, like \"kernel vm=vm1\"",
                              planner->where, guest->name);
     guest->kernel = (int)module;
     planner->used |= BIT(module);
@@ -112,7 +121,8 @@ bool plan_add_initrd(struct planner *planner, struct guest_plan *guest, unsigned
     while (initrd < guest->initrds + guest->initrd_count && initrd->module != module)
         initrd++;
     if (initrd == guest->initrds + PLAN_INITRDS)
-        return settings_fail(planner->error, "%s: more than %u initrds for %s: leave one out, as in \"initrd vm=%s\"",
+        return settings_fail(planner->error,
+                             "%s: more than %u initrds for %s: leave one out, as in \"initrd vm=%s\"",
                              planner->where, PLAN_INITRDS, guest->name, guest->name);
     if (initrd == guest->initrds + guest->initrd_count)
         guest->initrd_count++;
@@ -133,7 +143,8 @@ static const char *last_part(const char *name, size_t *length)
     return name;
 }
 
-/* The module that FILE names; false with the error set when there is none, or more than one with that last part. */
+/* The module that FILE names; false with the error set when there is none, or more than one with that last
+ * part. */
 static bool find_file(struct planner *planner, const char *file, unsigned *module)
 {
     unsigned matches = 0;
@@ -156,12 +167,14 @@ static bool find_file(struct planner *planner, const char *file, unsigned *modul
     }
     if (matches == 1)
         return true;
-    return settings_fail(planner->error, "%s: %s is named \"%.60s\": write the name of one, like \"kernel=vmlinuz\"",
+    return settings_fail(planner->error,
+                         "%s: %s is named \"%.60s\": write the name of one, like \"kernel=vmlinuz\"",
                          planner->where, matches ? "more than one module" : "no module", file);
 }
 
 /* kernel=FILE or initrd=FILE. *handled says whether the word was one. */
-static bool file_word(struct planner *planner, struct guest_plan *guest, const char *word, bool *kernel_seen, bool *handled)
+static bool file_word(struct planner *planner, struct guest_plan *guest, const char *word, bool *kernel_seen,
+                      bool *handled)
 {
     const char *kernel = word_value(word, "kernel");
     const char *initrd = word_value(word, "initrd");
@@ -171,8 +184,10 @@ static bool file_word(struct planner *planner, struct guest_plan *guest, const c
     if (!*handled)
         return true;
     if (kernel && *kernel_seen)
-        return settings_fail(planner->error, "%s: a second kernel for %s, \"%.60s\": give it a line of its own, like \"vm=vm1 %s\"",
-                             planner->where, guest->name, word, "kernel=vmlinuz");
+        return settings_fail(
+            planner->error,
+            "%s: a second kernel for %s, \"%.60s\": give it a line of its own, like \"vm=vm1 %s\"",
+            planner->where, guest->name, word, "kernel=vmlinuz");
     if (!find_file(planner, kernel ? kernel : initrd, &module))
         return false;
     *kernel_seen = *kernel_seen || kernel;
@@ -200,11 +215,10 @@ bool plan_guest_words(struct planner *planner, struct guest_plan *guest, const c
                 break;
             if (files && !file_word(planner, guest, word, &kernel_seen, &handled))
                 return false;
-            if (!handled &&
-                !settings_set(&guest_setting_table, &guest->settings, &seen, word, planner->where, planner->error))
+            if (!handled && !settings_set(&guest_setting_table, &guest->settings, &seen, word, planner->where,
+                                          planner->error))
                 return false;
             break;
         }
     }
 }
-

@@ -1,5 +1,6 @@
 /*
- * What the parts of plan_build() share: guest/cfg.c (the plan), plan_guest.c (one guest's words) and cfg_file.c (verge.cfg); nobody else includes it.
+ * What the parts of plan_build() share: guest/cfg.c (the plan), plan_guest.c (one guest's words) and
+ * cfg_file.c (verge.cfg); nobody else includes it.
  */
 #ifndef GUEST_PLANNER_H
 #define GUEST_PLANNER_H
@@ -8,7 +9,8 @@
 
 #define PLAN_NO_KERNEL (-2) /* while planning */
 
-/* What plan_build() works on. All functions that return bool or a pointer set *error when they return false or NULL. */
+/* What plan_build() works on. All functions that return bool or a pointer set *error when they return false
+ * or NULL. */
 struct planner {
     struct plan *plan;
     const struct plan_module *modules;

@@ -41,11 +41,12 @@ static bool parse_date(const char *at, struct rtc_settings *rtc)
 {
     unsigned year, month, day, hour, minute, second;
 
-    if (!take_digits(&at, 4, '-', &year) || !take_digits(&at, 2, '-', &month) || !take_digits(&at, 2, 'T', &day) ||
-        !take_digits(&at, 2, ':', &hour) || !take_digits(&at, 2, ':', &minute) || !take_digits(&at, 2, 0, &second))
+    if (!take_digits(&at, 4, '-', &year) || !take_digits(&at, 2, '-', &month) ||
+        !take_digits(&at, 2, 'T', &day) || !take_digits(&at, 2, ':', &hour) ||
+        !take_digits(&at, 2, ':', &minute) || !take_digits(&at, 2, 0, &second))
         return false;
-    if (year < 1970 || year > 2199 || month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) || hour > 23 ||
-        minute > 59 || second > 59)
+    if (year < 1970 || year > 2199 || month < 1 || month > 12 || day < 1 ||
+        day > days_of_month(year, month) || hour > 23 || minute > 59 || second > 59)
         return false;
     *rtc = (struct rtc_settings){.mode = GUEST_RTC_FIXED,
                                  .year = (uint16_t)year,
@@ -72,29 +73,80 @@ static bool parse_rtc(const char *value, void *field)
 #define CHOICE(member) .type = SETTING_CHOICE, FIELD(member)
 
 static const struct setting guest_keys[] = {
-    {.key = "mem", .form = "SIZE", .standard = "256M", .example = "mem=256M", .type = SETTING_SIZE, FIELD(mem_bytes),
-     .lowest = UINT64_C(1) << 20, .highest = UINT64_C(1) << 40, .multiple = 4096, .applied = "when the guest is made",
+    {.key = "mem",
+     .form = "SIZE",
+     .standard = "256M",
+     .example = "mem=256M",
+     .type = SETTING_SIZE,
+     FIELD(mem_bytes),
+     .lowest = UINT64_C(1) << 20,
+     .highest = UINT64_C(1) << 40,
+     .multiple = 4096,
+     .applied = "when the guest is made",
      .help = "its memory"},
-    {.key = "idle", .form = "wait|skip", .standard = "wait", .example = "idle=wait", CHOICE(idle), .applied = "at HLT",
+    {.key = "idle",
+     .form = "wait|skip",
+     .standard = "wait",
+     .example = "idle=wait",
+     CHOICE(idle),
+     .applied = "at HLT",
      .help = "a halted guest's clock follows host time (wait) or jumps to its next event at once (skip)"},
-    {.key = "charge", .form = "hw|N", .standard = "hw", .example = "charge=hw", .type = SETTING_CUSTOM, FIELD(charge_cycles),
-     .parse = parse_charge, .applied = "at each instruction that Verge carries out",
+    {.key = "charge",
+     .form = "hw|N",
+     .standard = "hw",
+     .example = "charge=hw",
+     .type = SETTING_CUSTOM,
+     FIELD(charge_cycles),
+     .parse = parse_charge,
+     .applied = "at each instruction that Verge carries out",
      .help = "what it costs the guest: about what hardware takes, or N cycles, 1 to 1000000"},
-    {.key = "uart", .form = "fast|baud", .standard = "fast", .example = "uart=fast", CHOICE(uart), .applied = "at each character",
+    {.key = "uart",
+     .form = "fast|baud",
+     .standard = "fast",
+     .example = "uart=fast",
+     CHOICE(uart),
+     .applied = "at each character",
      .help = "a character is sent by the end of its OUT (fast) or at the speed of the divisor (baud)"},
-    {.key = "rtc", .form = "guest|wall|YYYY-MM-DDTHH:MM:SS", .standard = "guest", .example = "rtc=2024-01-31T12:00:00",
-     .type = SETTING_CUSTOM, FIELD(rtc), .parse = parse_rtc, .applied = "at the guest's reset",
-     .help = "the date: the host's at reset and then guest time, the host's always, or a fixed start (1970 to 2199)"},
-    {.key = "onreset", .form = "restart|stop|machine", .standard = "restart", .example = "onreset=restart", CHOICE(onreset),
+    {.key = "rtc",
+     .form = "guest|wall|YYYY-MM-DDTHH:MM:SS",
+     .standard = "guest",
+     .example = "rtc=2024-01-31T12:00:00",
+     .type = SETTING_CUSTOM,
+     FIELD(rtc),
+     .parse = parse_rtc,
+     .applied = "at the guest's reset",
+     .help = "the date: the host's at reset and then guest time, the host's always, or a fixed start (1970 "
+             "to 2199)"},
+    {.key = "onreset",
+     .form = "restart|stop|machine",
+     .standard = "restart",
+     .example = "onreset=restart",
+     CHOICE(onreset),
      .applied = "when the guest resets itself",
      .help = "start it again from its modules, end it with code 122, or reset the whole machine"},
-    {.key = "oncrash", .form = "stop|reset|keep", .standard = "stop", .example = "oncrash=stop", CHOICE(oncrash),
-     .applied = "at a triple fault or worse", .help = "end it with code 126, do as for a reset, or keep it for a look"},
-    {.key = "onhalt", .form = "auto|ok|fail", .standard = "auto", .example = "onhalt=ok", CHOICE(onhalt),
+    {.key = "oncrash",
+     .form = "stop|reset|keep",
+     .standard = "stop",
+     .example = "oncrash=stop",
+     CHOICE(oncrash),
+     .applied = "at a triple fault or worse",
+     .help = "end it with code 126, do as for a reset, or keep it for a look"},
+    {.key = "onhalt",
+     .form = "auto|ok|fail",
+     .standard = "auto",
+     .example = "onhalt=ok",
+     CHOICE(onhalt),
      .applied = "at a HLT that nothing can end",
      .help = "ends the guest with code 0 (ok) or 121 (fail); auto: ok for a Linux kernel, else fail"},
-    {.key = "resets", .form = "N", .standard = "0", .example = "resets=100", .type = SETTING_INTEGER, FIELD(resets),
-     .highest = 1000000000, .applied = "with onreset=restart", .help = "end the guest after N restarts; 0: no limit"},
+    {.key = "resets",
+     .form = "N",
+     .standard = "0",
+     .example = "resets=100",
+     .type = SETTING_INTEGER,
+     FIELD(resets),
+     .highest = 1000000000,
+     .applied = "with onreset=restart",
+     .help = "end the guest after N restarts; 0: no limit"},
 };
 
 const struct setting_table guest_setting_table = {

@@ -1,6 +1,6 @@
 /*
- * A guest's settings: its table of keys and what they become. Given in its module string or on its line of verge.cfg (guest/cfg.h). Every
- * field always holds a valid value.
+ * A guest's settings: its table of keys and what they become. Given in its module string or on its line of
+ * verge.cfg (guest/cfg.h). Every field always holds a valid value.
  */
 #ifndef GUEST_SETTINGS_H
 #define GUEST_SETTINGS_H
@@ -27,13 +27,14 @@ struct rtc_settings {
 
 struct guest_settings {
     uint64_t mem_bytes;
-    uint64_t charge_cycles; /* 0: as hardware takes; else this many guest cycles for each emulated instruction */
-    uint32_t resets;        /* stop instead of restarting this often again; 0: no limit */
-    uint8_t idle;           /* enum guest_idle */
-    uint8_t uart;           /* enum guest_uart */
-    uint8_t onreset;        /* enum guest_onreset */
-    uint8_t oncrash;        /* enum guest_oncrash */
-    uint8_t onhalt;         /* enum guest_onhalt; auto: by boot protocol, ok for Linux */
+    uint64_t
+        charge_cycles; /* 0: as hardware takes; else this many guest cycles for each emulated instruction */
+    uint32_t resets;   /* stop instead of restarting this often again; 0: no limit */
+    uint8_t idle;      /* enum guest_idle */
+    uint8_t uart;      /* enum guest_uart */
+    uint8_t onreset;   /* enum guest_onreset */
+    uint8_t oncrash;   /* enum guest_oncrash */
+    uint8_t onhalt;    /* enum guest_onhalt; auto: by boot protocol, ok for Linux */
     struct rtc_settings rtc;
 };
 

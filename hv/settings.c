@@ -16,8 +16,8 @@ static bool parse_com_line(const char *value, struct com_settings *com)
     memcpy(digits, value, (size_t)(comma - value));
     if (!parse_integer(digits, &baud) || baud < 50 || baud > UART_HZ || UART_HZ % baud)
         return false;
-    if (comma[1] < '5' || comma[1] > '8' || (comma[2] != 'n' && comma[2] != 'o' && comma[2] != 'e') || comma[3] < '1' ||
-        comma[3] > '2')
+    if (comma[1] < '5' || comma[1] > '8' || (comma[2] != 'n' && comma[2] != 'o' && comma[2] != 'e') ||
+        comma[3] < '1' || comma[3] > '2')
         return false;
     *com = (struct com_settings){.mode = HV_COM_SET,
                                  .data_bits = (uint8_t)(comma[1] - '0'),
@@ -46,8 +46,8 @@ static bool parse_timer(const char *value, void *field)
     uint64_t hz;
 
     if (strcmp(value, "oneshot") != 0) {
-        if (strncmp(value, periodic, sizeof periodic - 1) != 0 || !parse_integer(value + sizeof periodic - 1, &hz) ||
-            hz < 1 || hz > 100000)
+        if (strncmp(value, periodic, sizeof periodic - 1) != 0 ||
+            !parse_integer(value + sizeof periodic - 1, &hz) || hz < 1 || hz > 100000)
             return false;
         timer = (struct timer_settings){.kind = HV_TIMER_PERIODIC, .periodic_hz = (uint32_t)hz};
     }
@@ -60,32 +60,104 @@ static bool parse_timer(const char *value, void *field)
 #define CHOICE(member) .type = SETTING_CHOICE, FIELD(member)
 
 static const struct setting hv_keys[] = {
-    {.key = "exact", .form = "auto|on|off", .standard = "auto", .example = "exact=auto", CHOICE(exact), AT_BOOT,
-     .help = "close the last gap to a deadline by stepping (on), by a small counted charge (off), or as the measured spread allows (auto)"},
-    {.key = "perturb", .form = "SEED", .standard = "0", .example = "perturb=1", .type = SETTING_INTEGER, FIELD(perturb_seed),
-     .highest = UINT64_MAX, .applied = "at each exit",
+    {.key = "exact",
+     .form = "auto|on|off",
+     .standard = "auto",
+     .example = "exact=auto",
+     CHOICE(exact),
+     AT_BOOT,
+     .help = "close the last gap to a deadline by stepping (on), by a small counted charge (off), or as the "
+             "measured spread allows (auto)"},
+    {.key = "perturb",
+     .form = "SEED",
+     .standard = "0",
+     .example = "perturb=1",
+     .type = SETTING_INTEGER,
+     FIELD(perturb_seed),
+     .highest = UINT64_MAX,
+     .applied = "at each exit",
      .help = "for tests: disturb the monitor at random, repeatably by seed; no guest may notice; 0 is off"},
-    {.key = "com1", .form = "115200,8n1|auto|off", .standard = "auto", .example = "com1=115200,8n1", .type = SETTING_CUSTOM,
-     FIELD(com[0]), .parse = parse_com, AT_BOOT, .help = "the host's first serial line; auto: 115200,8n1 if it is there"},
-    {.key = "com2", .form = "115200,8n1|auto|off", .standard = "auto", .example = "com2=115200,8n1", .type = SETTING_CUSTOM,
-     FIELD(com[1]), .parse = parse_com, AT_BOOT, .help = "the host's second serial line, likewise"},
-    {.key = "console", .form = "com1|com2|none", .standard = "com1", .example = "console=com1", CHOICE(console), AT_BOOT,
+    {.key = "com1",
+     .form = "115200,8n1|auto|off",
+     .standard = "auto",
+     .example = "com1=115200,8n1",
+     .type = SETTING_CUSTOM,
+     FIELD(com[0]),
+     .parse = parse_com,
+     AT_BOOT,
+     .help = "the host's first serial line; auto: 115200,8n1 if it is there"},
+    {.key = "com2",
+     .form = "115200,8n1|auto|off",
+     .standard = "auto",
+     .example = "com2=115200,8n1",
+     .type = SETTING_CUSTOM,
+     FIELD(com[1]),
+     .parse = parse_com,
+     AT_BOOT,
+     .help = "the host's second serial line, likewise"},
+    {.key = "console",
+     .form = "com1|com2|none",
+     .standard = "com1",
+     .example = "console=com1",
+     CHOICE(console),
+     AT_BOOT,
      .help = "where the bytes that guests send go"},
-    {.key = "log", .form = "com1|com2|none|auto", .standard = "auto", .example = "log=auto", CHOICE(log), AT_BOOT,
+    {.key = "log",
+     .form = "com1|com2|none|auto",
+     .standard = "auto",
+     .example = "log=auto",
+     CHOICE(log),
+     AT_BOOT,
      .help = "where Verge's own lines go; auto: com2 if it is there, else com1, silent while a guest runs"},
-    {.key = "loglevel", .form = "error|warning|info|debug", .standard = "info", .example = "loglevel=info", CHOICE(loglevel),
-     AT_BOOT, .help = "the least important lines that are still shown"},
-    {.key = "timer", .form = "oneshot|periodic:HZ", .standard = "oneshot", .example = "timer=periodic:100",
-     .type = SETTING_CUSTOM, FIELD(timer), .parse = parse_timer, AT_BOOT,
-     .help = "the host timer: set for each deadline, or a coarse tick of 1 to 100000 Hz as a baseline for measurements"},
-    {.key = "slice", .form = "DURATION", .standard = "10ms", .example = "slice=10ms", .type = SETTING_DURATION, FIELD(slice_ns),
-     .lowest = 100000, .highest = 1000000000, .applied = "when guests take turns",
+    {.key = "loglevel",
+     .form = "error|warning|info|debug",
+     .standard = "info",
+     .example = "loglevel=info",
+     CHOICE(loglevel),
+     AT_BOOT,
+     .help = "the least important lines that are still shown"},
+    {.key = "timer",
+     .form = "oneshot|periodic:HZ",
+     .standard = "oneshot",
+     .example = "timer=periodic:100",
+     .type = SETTING_CUSTOM,
+     FIELD(timer),
+     .parse = parse_timer,
+     AT_BOOT,
+     .help = "the host timer: set for each deadline, or a coarse tick of 1 to 100000 Hz as a baseline for "
+             "measurements"},
+    {.key = "slice",
+     .form = "DURATION",
+     .standard = "10ms",
+     .example = "slice=10ms",
+     .type = SETTING_DURATION,
+     FIELD(slice_ns),
+     .lowest = 100000,
+     .highest = 1000000000,
+     .applied = "when guests take turns",
      .help = "how long a guest runs before the next one's turn, in host time"},
-    {.key = "tsc", .form = "HZ", .example = "tsc=1000000000", .type = SETTING_INTEGER, FIELD(tsc_hz), .lowest = 1000000,
-     .highest = UINT64_C(20000000000), AT_BOOT, .help = "the host's TSC rate; without it, it is measured"},
-    {.key = "onexit", .form = "poweroff|reboot|halt|stay", .standard = "poweroff", .example = "onexit=poweroff", CHOICE(onexit),
-     .applied = "when the last guest has ended", .help = "what the machine does then; stay: the console goes on"},
-    {.key = "noreboot", .form = "", .example = "noreboot", .type = SETTING_FLAG, FIELD(noreboot), .applied = "at a panic",
+    {.key = "tsc",
+     .form = "HZ",
+     .example = "tsc=1000000000",
+     .type = SETTING_INTEGER,
+     FIELD(tsc_hz),
+     .lowest = 1000000,
+     .highest = UINT64_C(20000000000),
+     AT_BOOT,
+     .help = "the host's TSC rate; without it, it is measured"},
+    {.key = "onexit",
+     .form = "poweroff|reboot|halt|stay",
+     .standard = "poweroff",
+     .example = "onexit=poweroff",
+     CHOICE(onexit),
+     .applied = "when the last guest has ended",
+     .help = "what the machine does then; stay: the console goes on"},
+    {.key = "noreboot",
+     .form = "",
+     .example = "noreboot",
+     .type = SETTING_FLAG,
+     FIELD(noreboot),
+     .applied = "at a panic",
      .help = "halt instead of a reboot, so that the dump can be read"},
 };
 
@@ -112,12 +184,15 @@ bool hv_settings_overlay(const char *string, struct hv_settings *out, struct set
                 return false;
             break;
         case WORD_DASHES:
-            return settings_fail(error, "%s: \"-- ...\" belongs to a guest: write \"kernel vm=vm0 -- console=ttyS0\" in its module string",
+            return settings_fail(error,
+                                 "%s: \"-- ...\" belongs to a guest: write \"kernel vm=vm0 -- "
+                                 "console=ttyS0\" in its module string",
                                  where);
         case WORD_BAD:
         default:
-            return settings_fail(error, "%s: open quote, control character or too long: \"%.60s\": write it like \"%s\"", where,
-                                 word, hv_setting_table.right_line);
+            return settings_fail(
+                error, "%s: open quote, control character or too long: \"%.60s\": write it like \"%s\"",
+                where, word, hv_setting_table.right_line);
         }
     }
 }

@@ -1,6 +1,7 @@
 /*
- * The hypervisor's settings: its table of keys and what they become. Read at boot from the hypervisor's string alone (the log needs its
- * serial line early), then once more by guest/cfg.c with the lines of verge.cfg below it. Every field always holds a valid value.
+ * The hypervisor's settings: its table of keys and what they become. Read at boot from the hypervisor's
+ * string alone (the log needs its serial line early), then once more by guest/cfg.c with the lines of
+ * verge.cfg below it. Every field always holds a valid value.
  */
 #ifndef HV_SETTINGS_H
 #define HV_SETTINGS_H
@@ -15,7 +16,7 @@ enum com_mode { HV_COM_AUTO, HV_COM_SET, HV_COM_OFF };
 
 /* A serial line of the host. The line settings are filled in every mode: 115200,8n1 unless given. */
 struct com_settings {
-    uint8_t mode; /* enum com_mode; auto: probed, absent means silent */
+    uint8_t mode;      /* enum com_mode; auto: probed, absent means silent */
     uint8_t data_bits; /* 5 to 8 */
     uint8_t stop_bits; /* 1 or 2 */
     char parity;       /* n, o or e */
@@ -44,8 +45,9 @@ struct hv_settings {
 extern const struct setting_table hv_setting_table;
 
 /*
- * Defaults, then the words of `string` (its file name skipped). False with *error set: `out` then holds what came before the fault, good enough to
- * show the error by. A `--` is refused: no guest belongs to this string.
+ * Defaults, then the words of `string` (its file name skipped). False with *error set: `out` then holds what
+ * came before the fault, good enough to show the error by. A `--` is refused: no guest belongs to this
+ * string.
  */
 bool hv_settings_parse(const char *string, struct hv_settings *out, struct settings_error *error);
 

@@ -1,6 +1,6 @@
 /*
- * CRC-32 over half bytes: a table of 16 words serves tens of megabytes of modules quickly enough and stays in the cache. Source: IEEE 802.3, "Frame
- * Check Sequence". The contract is in crc32.h.
+ * CRC-32 over half bytes: a table of 16 words serves tens of megabytes of modules quickly enough and stays in
+ * the cache. Source: IEEE 802.3, "Frame Check Sequence". The contract is in crc32.h.
  */
 #include "lib/crc32.h"
 

@@ -1,7 +1,8 @@
 /*
- * A small deterministic generator for tests and for `perturb=SEED`: xoshiro256** (Blackman and Vigna, "Scrambled Linear Pseudorandom Number
- * Generators"), its state filled by splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators"). The same seed
- * gives the same sequence everywhere. Not for secrets. Each user owns its own state; no locks.
+ * A small deterministic generator for tests and for `perturb=SEED`: xoshiro256** (Blackman and Vigna,
+ * "Scrambled Linear Pseudorandom Number Generators"), its state filled by splitmix64 (Steele, Lea and Flood,
+ * "Fast Splittable Pseudorandom Number Generators"). The same seed gives the same sequence everywhere. Not
+ * for secrets. Each user owns its own state; no locks.
  */
 #ifndef LIB_PRNG_H
 #define LIB_PRNG_H

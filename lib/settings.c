@@ -1,4 +1,5 @@
-/* Tables of settings: defaults, one word into its field, error texts that show a right word. The contract is in settings.h. */
+/* Tables of settings: defaults, one word into its field, error texts that show a right word. The contract is
+ * in settings.h. */
 #include "lib/settings.h"
 #include "lib/fmt.h"
 #include "lib/string.h"
@@ -41,7 +42,8 @@ const struct setting *settings_find(const struct setting_table *table, const cha
     return NULL;
 }
 
-/* How many letters must be added, dropped or changed to make one key of the other (Levenshtein), row by row. */
+/* How many letters must be added, dropped or changed to make one key of the other (Levenshtein), row by row.
+ */
 static unsigned edit_distance(const char *left, size_t left_length, const char *right, size_t right_length)
 {
     unsigned row[NEAREST_KEY + 1];
@@ -65,7 +67,8 @@ static unsigned edit_distance(const char *left, size_t left_length, const char *
     return row[right_length];
 }
 
-bool settings_unknown(const struct setting_table *table, const char *word, const char *where, struct settings_error *error)
+bool settings_unknown(const struct setting_table *table, const char *word, const char *where,
+                      struct settings_error *error)
 {
     const char *shown = table->right_line;
     size_t length = key_length(word);
@@ -80,8 +83,8 @@ bool settings_unknown(const struct setting_table *table, const char *word, const
             shown = table->settings[i].example;
         }
     }
-    return settings_fail(error, "%s: unknown %s setting \"%.*s\": write it like \"%s\"", where, table->title, SHOWN, word,
-                         shown);
+    return settings_fail(error, "%s: unknown %s setting \"%.*s\": write it like \"%s\"", where, table->title,
+                         SHOWN, word, shown);
 }
 
 static bool parse_choice(const char *form, const char *value, uint64_t *position)
@@ -108,9 +111,9 @@ static bool parse_value(const struct setting *setting, const char *text, uint64_
         return text == NULL;
     if (setting->type == SETTING_CHOICE)
         return parse_choice(setting->form, text, value);
-    if (setting->type == SETTING_SIZE ? !parse_size(text, value)
-                                      : setting->type == SETTING_DURATION ? !parse_duration(text, value)
-                                                                          : !parse_integer(text, value))
+    if (setting->type == SETTING_SIZE       ? !parse_size(text, value)
+        : setting->type == SETTING_DURATION ? !parse_duration(text, value)
+                                            : !parse_integer(text, value))
         return false;
     return *value >= setting->lowest && *value <= setting->highest &&
            (!setting->multiple || *value % setting->multiple == 0);
@@ -143,18 +146,19 @@ void settings_defaults(const struct setting_table *table, void *object)
     }
 }
 
-static bool bad_value(const struct setting *setting, const char *word, const char *where, struct settings_error *error)
+static bool bad_value(const struct setting *setting, const char *word, const char *where,
+                      struct settings_error *error)
 {
     char form[96], range[64];
 
     setting_format_form(setting, form, sizeof form);
     setting_format_range(setting, range, sizeof range);
-    return settings_fail(error, "%s: bad value in \"%.*s\": write it like \"%s\" (%s%s%s)", where, SHOWN, word,
-                         setting->example, form, *range ? ", " : "", range);
+    return settings_fail(error, "%s: bad value in \"%.*s\": write it like \"%s\" (%s%s%s)", where, SHOWN,
+                         word, setting->example, form, *range ? ", " : "", range);
 }
 
-bool settings_set(const struct setting_table *table, void *object, uint64_t *seen, const char *word, const char *where,
-                  struct settings_error *error)
+bool settings_set(const struct setting_table *table, void *object, uint64_t *seen, const char *word,
+                  const char *where, struct settings_error *error)
 {
     const struct setting *setting = settings_find(table, word);
     const char *equals = strchr(word, '=');
@@ -164,8 +168,8 @@ bool settings_set(const struct setting_table *table, void *object, uint64_t *see
         return settings_unknown(table, word, where, error);
     bit = BIT64(setting - table->settings);
     if (*seen & bit)
-        return settings_fail(error, "%s: \"%.*s\" sets %s a second time: write it once, like \"%s\"", where, SHOWN, word,
-                             setting->key, setting->example);
+        return settings_fail(error, "%s: \"%.*s\" sets %s a second time: write it once, like \"%s\"", where,
+                             SHOWN, word, setting->key, setting->example);
     if (!set_field(setting, object, equals ? equals + 1 : NULL))
         return bad_value(setting, word, where, error);
     *seen |= bit;
@@ -196,7 +200,8 @@ const char *settings_skip_name(const struct setting_table *table, const char *st
         while (*at == ' ' || *at == '\t')
             at++;
         end = start = at;
-        /* A loader's shell may have quoted a whole word; a file name that isn't one of ours is cut at blanks as it stands. */
+        /* A loader's shell may have quoted a whole word; a file name that isn't one of ours is cut at blanks
+         * as it stands. */
         if (!*start || word_next(&end, word) == WORD_DASHES)
             return start;
         plain = plain_length(word);
@@ -229,7 +234,9 @@ static void format_value(enum setting_type type, uint64_t value, char *text, siz
         unit++;
     }
     fmt_snprintf(text, size, "%llu%s", (unsigned long long)value,
-                 type == SETTING_SIZE ? sizes[unit] : type == SETTING_DURATION ? durations[unit] : "");
+                 type == SETTING_SIZE       ? sizes[unit]
+                 : type == SETTING_DURATION ? durations[unit]
+                                            : "");
 }
 
 void setting_format_range(const struct setting *setting, char *text, size_t size)
@@ -237,7 +244,8 @@ void setting_format_range(const struct setting *setting, char *text, size_t size
     char lowest[24], highest[24], multiple[24];
 
     text[0] = 0;
-    if ((setting->type != SETTING_INTEGER && setting->type != SETTING_SIZE && setting->type != SETTING_DURATION) ||
+    if ((setting->type != SETTING_INTEGER && setting->type != SETTING_SIZE &&
+         setting->type != SETTING_DURATION) ||
         (setting->lowest == 0 && setting->highest == UINT64_MAX))
         return;
     format_value(setting->type, setting->lowest, lowest, sizeof lowest);

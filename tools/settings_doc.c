@@ -1,6 +1,6 @@
 /*
- * Prints docs/settings.md from the tables of keys (hv/settings.c, guest/settings.c). Host program; `make settings-doc` runs it, and test_settings_doc
- * fails when the file is stale.
+ * Prints docs/settings.md from the tables of keys (hv/settings.c, guest/settings.c). Host program; `make
+ * settings-doc` runs it, and test_settings_doc fails when the file is stale.
  */
 #include "tools/settings_doc.h"
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* The text of docs/settings.md; shared by the generator and by the test that compares it with the file. Host only. */
+/* The text of docs/settings.md; shared by the generator and by the test that compares it with the file. Host
+ * only. */
 #ifndef TOOLS_SETTINGS_DOC_H
 #define TOOLS_SETTINGS_DOC_H
 
@@ -12,11 +13,15 @@
 static const char settings_doc_head[] =
     "# Settings\n"
     "\n"
-    "<!-- Made by tools/settings_doc.c from hv/settings.c and guest/settings.c: `make settings-doc`. Do not edit. -->\n"
+    "<!-- Made by tools/settings_doc.c from hv/settings.c and guest/settings.c: `make settings-doc`. Do not "
+    "edit. -->\n"
     "\n"
-    "Words are `key=value`, divided by blanks. Quotes, ' or \", may open anywhere in a word; a backslash takes the next character as\n"
-    "it is. The first stand-alone `--` ends the words: the rest is the guest's, untouched. Sizes take K, M or G (binary), durations ns,\n"
-    "us, ms or s, never a bare number. An unknown key, a key given twice or a bad value is an error that shows a right line.\n"
+    "Words are `key=value`, divided by blanks. Quotes, ' or \", may open anywhere in a word; a backslash "
+    "takes the next character as\n"
+    "it is. The first stand-alone `--` ends the words: the rest is the guest's, untouched. Sizes take K, M "
+    "or G (binary), durations ns,\n"
+    "us, ms or s, never a bare number. An unknown key, a key given twice or a bad value is an error that "
+    "shows a right line.\n"
     "\n"
     "## Where they stand\n"
     "\n"
@@ -24,14 +29,18 @@ static const char settings_doc_head[] =
     "|---|---|\n"
     "| hypervisor's string | `key=value ...`; the image's own file name before them is skipped |\n"
     "| module string of a guest | `kernel vm=NAME key=value ... -- guest command line` |\n"
-    "| module string of its initrd, or of a Multiboot module | `initrd vm=NAME -- the module's own string` |\n"
+    "| module string of its initrd, or of a Multiboot module | `initrd vm=NAME -- the module's own string` "
+    "|\n"
     "| module string of the file below | `config` |\n"
     "| verge.cfg, before the first `vm=` | hypervisor words |\n"
     "| verge.cfg, a line for each guest | `vm=NAME kernel=FILE initrd=FILE key=value ... -- command line` |\n"
     "\n"
-    "All before the first type word of a module's string (`kernel`, `initrd`, `config`) is skipped: it is the module's name. NAME is 1 to 15 of\n"
-    "`a-z 0-9 _ -`, `vm0` when left out of a module's string. FILE is a module's name, or what follows its last slash; `initrd=` may come more than\n"
-    "once. verge.cfg is UTF-8; `#` begins a comment, a `\\` at the end of a line continues it. The hypervisor's string wins over verge.cfg, and a\n"
+    "All before the first type word of a module's string (`kernel`, `initrd`, `config`) is skipped: it is "
+    "the module's name. NAME is 1 to 15 of\n"
+    "`a-z 0-9 _ -`, `vm0` when left out of a module's string. FILE is a module's name, or what follows its "
+    "last slash; `initrd=` may come more than\n"
+    "once. verge.cfg is UTF-8; `#` begins a comment, a `\\` at the end of a line continues it. The "
+    "hypervisor's string wins over verge.cfg, and a\n"
     "module's string over the guest's line there. Without a guest, the built-in clock guest runs.\n";
 
 /* In a table cell a | must be escaped, in code too. */
@@ -50,8 +59,10 @@ static inline size_t settings_doc_cell(char *text, size_t size, const char *cell
 
 static inline size_t settings_doc_table(char *text, size_t size, const struct setting_table *table)
 {
-    size_t length = (size_t)snprintf(text, size, "\n## %c%s keys\n\n| word | default | range | when | what it does |\n|---|---|---|---|---|\n",
-                                     table->title[0] - 'a' + 'A', table->title + 1);
+    size_t length = (size_t)snprintf(
+        text, size,
+        "\n## %c%s keys\n\n| word | default | range | when | what it does |\n|---|---|---|---|---|\n",
+        table->title[0] - 'a' + 'A', table->title + 1);
 
     for (unsigned i = 0; i < table->count && length < size; i++) {
         const struct setting *row = &table->settings[i];
@@ -60,9 +71,13 @@ static inline size_t settings_doc_table(char *text, size_t size, const struct se
         setting_format_form(row, form, sizeof form);
         setting_format_range(row, range, sizeof range);
         settings_doc_cell(cell, sizeof cell, form);
-        snprintf(standard, sizeof standard, row->standard ? "`%s`" : row->type == SETTING_FLAG ? "off" : "", row->standard);
-        length += (size_t)snprintf(text + length, size - length, "| `%s` | %s | %s | %s | %s |\n", cell, standard, range, row->applied,
-                                   row->help);
+        snprintf(standard, sizeof standard,
+                 row->standard               ? "`%s`"
+                 : row->type == SETTING_FLAG ? "off"
+                                             : "",
+                 row->standard);
+        length += (size_t)snprintf(text + length, size - length, "| `%s` | %s | %s | %s | %s |\n", cell,
+                                   standard, range, row->applied, row->help);
     }
     return length;
 }

@@ -1,6 +1,7 @@
 /*
- * Fuzzes plan_build(): the input is cut at NUL bytes into the hypervisor's string, up to 40 module strings and, as the rest behind a byte 1, verge.cfg
- * (given to each module of type config). Checks what the contract of guest/cfg.h promises of a plan, and that building it again gives the same.
+ * Fuzzes plan_build(): the input is cut at NUL bytes into the hypervisor's string, up to 40 module strings
+ * and, as the rest behind a byte 1, verge.cfg (given to each module of type config). Checks what the contract
+ * of guest/cfg.h promises of a plan, and that building it again gives the same.
  */
 #include "guest/cfg.h"
 #include "guest/module_string.h"
@@ -9,10 +10,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) \
-            abort(); \
+#define CHECK(condition)                                                                                     \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            abort();                                                                                         \
     } while (0)
 
 static struct plan plan, again;
@@ -40,17 +41,22 @@ static void check_plan(const struct plan *made, unsigned modules)
             check_text(made, guest->initrds[j].string);
         }
         check_text(made, guest->command_line);
-        CHECK(settings->mem_bytes >= 1 << 20 && settings->mem_bytes <= UINT64_C(1) << 40 && settings->mem_bytes % 4096 == 0);
-        CHECK(settings->charge_cycles <= 1000000 && settings->idle <= GUEST_IDLE_SKIP && settings->onhalt <= GUEST_ONHALT_FAIL);
-        CHECK(settings->rtc.mode != GUEST_RTC_FIXED || (settings->rtc.month >= 1 && settings->rtc.month <= 12));
+        CHECK(settings->mem_bytes >= 1 << 20 && settings->mem_bytes <= UINT64_C(1) << 40 &&
+              settings->mem_bytes % 4096 == 0);
+        CHECK(settings->charge_cycles <= 1000000 && settings->idle <= GUEST_IDLE_SKIP &&
+              settings->onhalt <= GUEST_ONHALT_FAIL);
+        CHECK(settings->rtc.mode != GUEST_RTC_FIXED ||
+              (settings->rtc.month >= 1 && settings->rtc.month <= 12));
     }
     CHECK((uint64_t)made->unused_modules >> modules == 0);
 }
 
 static void check_hv(const struct hv_settings *hv)
 {
-    CHECK(hv->slice_ns >= 100000 && hv->slice_ns <= 1000000000 && hv->console <= HV_SERIAL_NONE && hv->loglevel <= 3);
-    CHECK(hv->com[0].divisor >= 1 && hv->com[1].divisor >= 1 && hv->com[0].data_bits >= 5 && hv->com[0].data_bits <= 8);
+    CHECK(hv->slice_ns >= 100000 && hv->slice_ns <= 1000000000 && hv->console <= HV_SERIAL_NONE &&
+          hv->loglevel <= 3);
+    CHECK(hv->com[0].divisor >= 1 && hv->com[1].divisor >= 1 && hv->com[0].data_bits >= 5 &&
+          hv->com[0].data_bits <= 8);
     CHECK((hv->timer.kind == HV_TIMER_PERIODIC) == (hv->timer.periodic_hz != 0));
 }
 

@@ -12,7 +12,8 @@
 static struct plan plan;
 static struct settings_error error;
 
-/* Builds from up to 40 strings, NULL-terminated; `config` is the text of the module whose string holds "config". */
+/* Builds from up to 40 strings, NULL-terminated; `config` is the text of the module whose string holds
+ * "config". */
 static bool build(const char *hypervisor, const char *config, const char *const *strings)
 {
     struct plan_module modules[40] = {{0}};
@@ -34,7 +35,8 @@ static bool build(const char *hypervisor, const char *config, const char *const 
     return good;
 }
 
-#define BUILD(hypervisor, config, ...) build(hypervisor, config, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define BUILD(hypervisor, config, ...)                                                                       \
+    build(hypervisor, config, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 static void must(bool good)
 {
@@ -58,11 +60,12 @@ static void no_module_is_the_clock_guest(void **state)
 static void one_linux(void **state)
 {
     (void)state;
-    must(BUILD("verge.elf32 slice=1ms", NULL, "/my dir/vmlinuz kernel mem=1G idle=skip -- console=ttyS0  \"a b\"",
-               "init rd.gz initrd"));
+    must(BUILD("verge.elf32 slice=1ms", NULL,
+               "/my dir/vmlinuz kernel mem=1G idle=skip -- console=ttyS0  \"a b\"", "init rd.gz initrd"));
     assert_int_equal(plan.guest_count, 1);
     assert_int_equal(plan.guests[0].kernel, 0);
-    assert_true(plan.guests[0].settings.mem_bytes == 1u << 30 && plan.guests[0].settings.idle == GUEST_IDLE_SKIP);
+    assert_true(plan.guests[0].settings.mem_bytes == 1u << 30 &&
+                plan.guests[0].settings.idle == GUEST_IDLE_SKIP);
     assert_string_equal(plan.guests[0].command_line, "console=ttyS0  \"a b\"");
     assert_int_equal(plan.guests[0].initrd_count, 1);
     assert_int_equal(plan.guests[0].initrds[0].module, 1);
@@ -74,7 +77,8 @@ static void one_linux(void **state)
 static void two_guests_in_any_order(void **state)
 {
     (void)state;
-    must(BUILD("", NULL, "initrd vm=b -- one two", "kernel vm=a", "kernel charge=3 vm=b", "initrd vm=b", "initrd vm=a"));
+    must(BUILD("", NULL, "initrd vm=b -- one two", "kernel vm=a", "kernel charge=3 vm=b", "initrd vm=b",
+               "initrd vm=a"));
     assert_int_equal(plan.guest_count, 2);
     assert_string_equal(plan.guests[0].name, "a");
     assert_string_equal(plan.guests[1].name, "b");
@@ -100,7 +104,8 @@ static void config_file(void **state)
                                "vm=spin kernel=dir/spin # no command line";
 
     (void)state;
-    must(BUILD("slice=5ms", text, "x config", "/boot/vmlinuz", "/boot/initrd.gz", "more files", "spin", "left over"));
+    must(BUILD("slice=5ms", text, "x config", "/boot/vmlinuz", "/boot/initrd.gz", "more files", "spin",
+               "left over"));
     assert_true(plan.hv.slice_ns == 5000000 && plan.hv.loglevel == 3 && plan.hv.onexit == HV_ONEXIT_STAY);
     assert_int_equal(plan.guest_count, 3);
     assert_string_equal(plan.guests[0].name, "deb");
@@ -120,14 +125,15 @@ static void config_file(void **state)
 static void the_command_line_wins(void **state)
 {
     (void)state;
-    must(BUILD("", "vm=a kernel=k mem=64M idle=skip -- from file\nvm=b mem=32M\n", "config", "k", "kernel vm=b charge=2 -- own",
-               "kernel vm=c"));
+    must(BUILD("", "vm=a kernel=k mem=64M idle=skip -- from file\nvm=b mem=32M\n", "config", "k",
+               "kernel vm=b charge=2 -- own", "kernel vm=c"));
     assert_string_equal(plan.guests[0].command_line, "from file");
     assert_int_equal(plan.guests[1].kernel, 2);
     assert_true(plan.guests[1].settings.mem_bytes == 32u << 20 && plan.guests[1].settings.charge_cycles == 2);
     assert_string_equal(plan.guests[1].command_line, "own");
     assert_string_equal(plan.guests[2].name, "c");
-    must(BUILD("", "vm=a kernel=k mem=64M -- from file\n", "config", "k kernel vm=a mem=128M -- from string"));
+    must(
+        BUILD("", "vm=a kernel=k mem=64M -- from file\n", "config", "k kernel vm=a mem=128M -- from string"));
     assert_int_equal(plan.guest_count, 1);
     assert_true(plan.guests[0].settings.mem_bytes == 128u << 20);
     assert_string_equal(plan.guests[0].command_line, "from string");
@@ -249,16 +255,11 @@ static void module_names(void **state)
         const char *string, *name;
         enum module_type type;
     } cases[] = {
-        {"vmlinuz", "vmlinuz", MODULE_UNTYPED},
-        {" a b ", "a b", MODULE_UNTYPED},
-        {"a b  kernel vm=x", "a b", MODULE_KERNEL},
-        {"kernel", "", MODULE_KERNEL},
-        {"kernel kernel", "kernel", MODULE_KERNEL},
-        {"kernel initrd vm=a", "kernel", MODULE_INITRD},
-        {"kernels initrd", "kernels", MODULE_INITRD},
-        {"a -- kernel", "a -- kernel", MODULE_UNTYPED},
-        {"kernel -- initrd", "", MODULE_KERNEL},
-        {"", "", MODULE_UNTYPED},
+        {"vmlinuz", "vmlinuz", MODULE_UNTYPED},       {" a b ", "a b", MODULE_UNTYPED},
+        {"a b  kernel vm=x", "a b", MODULE_KERNEL},   {"kernel", "", MODULE_KERNEL},
+        {"kernel kernel", "kernel", MODULE_KERNEL},   {"kernel initrd vm=a", "kernel", MODULE_INITRD},
+        {"kernels initrd", "kernels", MODULE_INITRD}, {"a -- kernel", "a -- kernel", MODULE_UNTYPED},
+        {"kernel -- initrd", "", MODULE_KERNEL},      {"", "", MODULE_UNTYPED},
     };
 
     (void)state;

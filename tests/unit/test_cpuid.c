@@ -1,4 +1,5 @@
-/* The CPUID policy over model hosts: one that has every bit, an AMD and an Intel one with plausible data, and the machine that runs the test. */
+/* The CPUID policy over model hosts: one that has every bit, an AMD and an Intel one with plausible data, and
+ * the machine that runs the test. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@ static void machine(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
     __cpuid_count(leaf, subleaf, out[0], out[1], out[2], out[3]);
 }
 
-/* Says yes to everything; XSAVE parts of 64 bytes each, part i at 576 + 100 i, odd ones aligned when compacted. */
+/* Says yes to everything; XSAVE parts of 64 bytes each, part i at 576 + 100 i, odd ones aligned when
+ * compacted. */
 static void everything(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     memset(out, 0xFF, 16);
@@ -69,7 +71,8 @@ static void plain_amd(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 
 static void build(cpuid_source *source, bool spec_ctrl)
 {
-    struct cpuid_options options = {.source = source, .tsc_hz = UINT64_C(2400000999), .bus_khz = 0, .spec_ctrl = spec_ctrl};
+    struct cpuid_options options = {
+        .source = source, .tsc_hz = UINT64_C(2400000999), .bus_khz = 0, .spec_ctrl = spec_ctrl};
 
     cpuid_policy_build(&policy, &options);
 }
@@ -98,35 +101,70 @@ static void rows_name_what_they_pass(void **state)
         for (const char *c = rule->names; *c; c++)
             names += *c == ' ';
         if (names != __builtin_popcount(rule->pass))
-            fail_msg("leaf %x register %u: %d names, %d bits", rule->leaf, rule->reg, names, __builtin_popcount(rule->pass));
+            fail_msg("leaf %x register %u: %d names, %d bits", rule->leaf, rule->reg, names,
+                     __builtin_popcount(rule->pass));
     }
 }
 
-/* What the design says is hidden, by leaf, register, bit; numbers from APM vol. 3 appendix E and SDM vol. 2, not from the table. */
+/* What the design says is hidden, by leaf, register, bit; numbers from APM vol. 3 appendix E and SDM vol. 2,
+ * not from the table. */
 static const struct {
     uint32_t leaf, subleaf;
     enum cpuid_register reg;
     unsigned bit;
     const char *name;
 } hidden[] = {
-    {1, 0, CPUID_EDX, 9, "APIC"},         {1, 0, CPUID_EDX, 28, "HTT"},       {1, 0, CPUID_ECX, 3, "MONITOR"},
-    {1, 0, CPUID_ECX, 5, "VMX"},          {1, 0, CPUID_ECX, 6, "SMX"},        {1, 0, CPUID_ECX, 15, "PDCM"},
-    {1, 0, CPUID_ECX, 21, "x2APIC"},      {1, 0, CPUID_ECX, 24, "deadline"},  {1, 0, CPUID_ECX, 30, "RDRAND"},
-    {1, 0, CPUID_EDX, 21, "DS"},          {6, 0, CPUID_ECX, 0, "APERFMPERF"}, {6, 0, CPUID_EAX, 2, "ARAT"},
-    {7, 0, CPUID_EBX, 1, "TSC_ADJUST"},   {7, 0, CPUID_EBX, 2, "SGX"},        {7, 0, CPUID_EBX, 4, "HLE"},
-    {7, 0, CPUID_EBX, 11, "RTM"},         {7, 0, CPUID_EBX, 14, "MPX"},       {7, 0, CPUID_EBX, 18, "RDSEED"},
-    {7, 0, CPUID_EBX, 25, "PT"},          {7, 0, CPUID_ECX, 3, "PKU"},        {7, 0, CPUID_ECX, 4, "OSPKE"},
-    {7, 0, CPUID_ECX, 5, "WAITPKG"},      {7, 0, CPUID_ECX, 7, "CET_SS"},     {7, 0, CPUID_EDX, 20, "CET_IBT"},
-    {7, 0, CPUID_EDX, 24, "AMX_TILE"},    {7, 0, CPUID_EDX, 22, "AMX_BF16"},  {7, 0, CPUID_EDX, 25, "AMX_INT8"},
-    {7, 0, CPUID_EDX, 29, "ARCH_CAP"},    {7, 0, CPUID_EDX, 30, "CORE_CAP"},  {7, 0, CPUID_EDX, 19, "ARCH_LBR"},
-    {7, 0, CPUID_ECX, 31, "PKS"},         {7, 0, CPUID_EDX, 5, "UINTR"},      {0xD, 1, CPUID_EAX, 3, "XSAVES"},
-    {0xA, 0, CPUID_EAX, 0, "perfmon"},    {0xD, 1, CPUID_EAX, 4, "XFD"},      {0x80000001, 0, CPUID_EDX, 9, "APIC"},
-    {0x80000001, 0, CPUID_ECX, 2, "SVM"}, {0x80000001, 0, CPUID_ECX, 10, "IBS"}, {0x80000001, 0, CPUID_ECX, 12, "SKINIT"},
-    {0x80000001, 0, CPUID_ECX, 15, "LWP"}, {0x80000001, 0, CPUID_ECX, 23, "PERFCTR_CORE"},
-    {0x80000001, 0, CPUID_ECX, 24, "PERFCTR_NB"}, {0x80000001, 0, CPUID_ECX, 28, "PERFCTR_LLC"},
-    {0x80000001, 0, CPUID_ECX, 29, "MONITORX"}, {0x80000007, 0, CPUID_EDX, 10, "RO_EFFFREQ"},
-    {0x80000008, 0, CPUID_EBX, 1, "IRPERF"}, {0x80000008, 0, CPUID_EBX, 4, "RDPRU"}, {0x80000008, 0, CPUID_EBX, 25, "VIRT_SSBD"},
-    {0x8000000A, 0, CPUID_EDX, 0, "NPT"}, {0x8000001F, 0, CPUID_EAX, 0, "SME"}, {5, 0, CPUID_EAX, 0, "MONITOR line"},
+    {1, 0, CPUID_EDX, 9, "APIC"},
+    {1, 0, CPUID_EDX, 28, "HTT"},
+    {1, 0, CPUID_ECX, 3, "MONITOR"},
+    {1, 0, CPUID_ECX, 5, "VMX"},
+    {1, 0, CPUID_ECX, 6, "SMX"},
+    {1, 0, CPUID_ECX, 15, "PDCM"},
+    {1, 0, CPUID_ECX, 21, "x2APIC"},
+    {1, 0, CPUID_ECX, 24, "deadline"},
+    {1, 0, CPUID_ECX, 30, "RDRAND"},
+    {1, 0, CPUID_EDX, 21, "DS"},
+    {6, 0, CPUID_ECX, 0, "APERFMPERF"},
+    {6, 0, CPUID_EAX, 2, "ARAT"},
+    {7, 0, CPUID_EBX, 1, "TSC_ADJUST"},
+    {7, 0, CPUID_EBX, 2, "SGX"},
+    {7, 0, CPUID_EBX, 4, "HLE"},
+    {7, 0, CPUID_EBX, 11, "RTM"},
+    {7, 0, CPUID_EBX, 14, "MPX"},
+    {7, 0, CPUID_EBX, 18, "RDSEED"},
+    {7, 0, CPUID_EBX, 25, "PT"},
+    {7, 0, CPUID_ECX, 3, "PKU"},
+    {7, 0, CPUID_ECX, 4, "OSPKE"},
+    {7, 0, CPUID_ECX, 5, "WAITPKG"},
+    {7, 0, CPUID_ECX, 7, "CET_SS"},
+    {7, 0, CPUID_EDX, 20, "CET_IBT"},
+    {7, 0, CPUID_EDX, 24, "AMX_TILE"},
+    {7, 0, CPUID_EDX, 22, "AMX_BF16"},
+    {7, 0, CPUID_EDX, 25, "AMX_INT8"},
+    {7, 0, CPUID_EDX, 29, "ARCH_CAP"},
+    {7, 0, CPUID_EDX, 30, "CORE_CAP"},
+    {7, 0, CPUID_EDX, 19, "ARCH_LBR"},
+    {7, 0, CPUID_ECX, 31, "PKS"},
+    {7, 0, CPUID_EDX, 5, "UINTR"},
+    {0xD, 1, CPUID_EAX, 3, "XSAVES"},
+    {0xA, 0, CPUID_EAX, 0, "perfmon"},
+    {0xD, 1, CPUID_EAX, 4, "XFD"},
+    {0x80000001, 0, CPUID_EDX, 9, "APIC"},
+    {0x80000001, 0, CPUID_ECX, 2, "SVM"},
+    {0x80000001, 0, CPUID_ECX, 10, "IBS"},
+    {0x80000001, 0, CPUID_ECX, 12, "SKINIT"},
+    {0x80000001, 0, CPUID_ECX, 15, "LWP"},
+    {0x80000001, 0, CPUID_ECX, 23, "PERFCTR_CORE"},
+    {0x80000001, 0, CPUID_ECX, 24, "PERFCTR_NB"},
+    {0x80000001, 0, CPUID_ECX, 28, "PERFCTR_LLC"},
+    {0x80000001, 0, CPUID_ECX, 29, "MONITORX"},
+    {0x80000007, 0, CPUID_EDX, 10, "RO_EFFFREQ"},
+    {0x80000008, 0, CPUID_EBX, 1, "IRPERF"},
+    {0x80000008, 0, CPUID_EBX, 4, "RDPRU"},
+    {0x80000008, 0, CPUID_EBX, 25, "VIRT_SSBD"},
+    {0x8000000A, 0, CPUID_EDX, 0, "NPT"},
+    {0x8000001F, 0, CPUID_EAX, 0, "SME"},
+    {5, 0, CPUID_EAX, 0, "MONITOR line"},
     {0x8000001B, 0, CPUID_EAX, 0, "IBS"},
 };
 
@@ -158,13 +196,16 @@ static void what_should_pass_does(void **state)
     assert_int_equal(reg(0, 0, CPUID_EAX), 0xD);
     assert_int_equal(reg(0x80000000, 0, CPUID_EAX), 0x80000021);
     assert_memory_equal(&policy.slots[policy.basic[0].slot][1], "AuthcAMDenti", 12);
-    assert_true(cpuid_has(&policy, 1, CPUID_ECX, 26) && cpuid_has(&policy, 1, CPUID_EDX, 12) && cpuid_has(&policy, 7, CPUID_EBX, 5));
-    assert_true(cpuid_has(&policy, 0x80000001, CPUID_EDX, 29) && cpuid_has(&policy, 0x80000001, CPUID_EDX, 27));
+    assert_true(cpuid_has(&policy, 1, CPUID_ECX, 26) && cpuid_has(&policy, 1, CPUID_EDX, 12) &&
+                cpuid_has(&policy, 7, CPUID_EBX, 5));
+    assert_true(cpuid_has(&policy, 0x80000001, CPUID_EDX, 29) &&
+                cpuid_has(&policy, 0x80000001, CPUID_EDX, 27));
     assert_int_equal(policy.phys_bits, 0x28);
     assert_int_equal(reg(0x80000008, 0, CPUID_EAX), 0x3028);
     assert_int_equal(reg(0x80000008, 0, CPUID_ECX), 0);
     assert_int_equal(reg(0x80000002, 5, CPUID_EAX), UINT32_MAX);
-    assert_true(policy.cr4_mask == (0x7FF | OSXSAVE | BIT64(11) | BIT64(16) | BIT64(17) | BIT64(20) | BIT64(21)));
+    assert_true(policy.cr4_mask ==
+                (0x7FF | OSXSAVE | BIT64(11) | BIT64(16) | BIT64(17) | BIT64(20) | BIT64(21)));
     assert_true(policy.efer_mask == (1 | 0x100 | 0x800 | 0x4000));
     assert_true(policy.spec_ctrl_mask == 0x87 && policy.pred_cmd_mask == 0x81);
     assert_true(policy.slot_count <= CPUID_SLOTS && policy.hypervisor[0].slot);
@@ -201,8 +242,8 @@ static void hypervisor_leaves(void **state)
 /* AMD: zeros. Intel: the highest basic leaf, with the subleaf that was asked for. */
 static void out_of_range(void **state)
 {
-    static const uint32_t leaves[] = {0xE, 0x15, 0x16, 0x1F, 0x3FFFFFFF, 0x40000100, 0x4FFFFFFF, 0x7FFFFFFF, 0x80000100, 0x8FFFFFFF,
-                                      0xC0000000, UINT32_MAX};
+    static const uint32_t leaves[] = {0xE,        0x15,       0x16,       0x1F,       0x3FFFFFFF, 0x40000100,
+                                      0x4FFFFFFF, 0x7FFFFFFF, 0x80000100, 0x8FFFFFFF, 0xC0000000, UINT32_MAX};
 
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -236,7 +277,8 @@ static void osxsave_follows_cr4(void **state)
     assert_false(out[CPUID_ECX] & BIT(27)); /* no XSAVE there */
 }
 
-/* With the model's parts: 2, 5, 6, 7 of 72 bytes at 776, 1076, 1176, 1276; 5 and 7 are aligned when compacted. */
+/* With the model's parts: 2, 5, 6, 7 of 72 bytes at 776, 1076, 1176, 1276; 5 and 7 are aligned when
+ * compacted. */
 static void xsave_sizes_follow_xcr0(void **state)
 {
     static const struct {
@@ -303,16 +345,11 @@ static void a_plain_cpu_stays_plain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_name_what_they_pass),
-        cmocka_unit_test(what_must_be_hidden_is),
-        cmocka_unit_test(what_should_pass_does),
-        cmocka_unit_test(speculation_control_needs_the_backend),
-        cmocka_unit_test(hypervisor_leaves),
-        cmocka_unit_test(out_of_range),
-        cmocka_unit_test(osxsave_follows_cr4),
-        cmocka_unit_test(xsave_sizes_follow_xcr0),
-        cmocka_unit_test(topology_is_one_cpu),
-        cmocka_unit_test(a_plain_cpu_stays_plain),
+        cmocka_unit_test(rows_name_what_they_pass), cmocka_unit_test(what_must_be_hidden_is),
+        cmocka_unit_test(what_should_pass_does),    cmocka_unit_test(speculation_control_needs_the_backend),
+        cmocka_unit_test(hypervisor_leaves),        cmocka_unit_test(out_of_range),
+        cmocka_unit_test(osxsave_follows_cr4),      cmocka_unit_test(xsave_sizes_follow_xcr0),
+        cmocka_unit_test(topology_is_one_cpu),      cmocka_unit_test(a_plain_cpu_stays_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

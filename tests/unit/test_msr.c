@@ -27,7 +27,8 @@ static bool is_one_bit(unsigned value)
     return value && !(value & (value - 1));
 }
 
-/* Sorted, not overlapping but for the vendor pair, every slot used once, every reset value allowed by its own rule. */
+/* Sorted, not overlapping but for the vendor pair, every slot used once, every reset value allowed by its own
+ * rule. */
 static void the_table_is_sound(void **state)
 {
     bool used[MSR_SLOTS] = {false};
@@ -42,7 +43,8 @@ static void the_table_is_sound(void **state)
             const struct msr_entry *before = &msr_entries[i - 1];
 
             if (before->first == entry->first)
-                assert_true(is_one_bit(before->needs) && is_one_bit(entry->needs) && before->needs != entry->needs);
+                assert_true(is_one_bit(before->needs) && is_one_bit(entry->needs) &&
+                            before->needs != entry->needs);
             else
                 assert_true(before->last < entry->first);
         }
@@ -90,9 +92,11 @@ static void the_hot_ones_are_found(void **state)
 /* What a guest must not see: no host time, no APIC, no counters. */
 static void absent_ones_fault(void **state)
 {
-    static const uint32_t absent[] = {0x1B,  0x34,  0x3A,  0x3B,  0xC1,  0xCD,  0xCE,       0xE7,       0xE8,       0x10A,      0x122,
-                                      0x140, 0x186, 0x19C, 0x1A2, 0x38F, 0x480, 0x606,      0x611,      0x6E0,      0x800,      0x832,
-                                      0xDA0, 0xC0000104, 0xC0010000, 0xC0010004, 0xC0010114, 0xC0010117, 0xC0010140, 0xC0010200,
+    static const uint32_t absent[] = {0x1B,       0x34,       0x3A,       0x3B,       0xC1,       0xCD,
+                                      0xCE,       0xE7,       0xE8,       0x10A,      0x122,      0x140,
+                                      0x186,      0x19C,      0x1A2,      0x38F,      0x480,      0x606,
+                                      0x611,      0x6E0,      0x800,      0x832,      0xDA0,      0xC0000104,
+                                      0xC0010000, 0xC0010004, 0xC0010114, 0xC0010117, 0xC0010140, 0xC0010200,
                                       0xC0011020, 0xC0000105, 0xC00000E7, 0xC00000E9, 0xC0010299};
     uint64_t value;
 
@@ -120,7 +124,8 @@ static void vendors_differ(void **state)
     assert_int_equal(msr_policy_read(&intel, &slots, 0x1A0, &value), MSR_DONE);
     assert_true((value & 1) && !(value & BIT64(34)) && !(value & BIT64(22)) && !(value & BIT64(18)));
     assert_int_equal(msr_policy_read(&intel, &slots, 0xC0010015, &value), MSR_FAULT);
-    assert_int_equal(msr_policy_read(&intel, &slots, 0xC0000103, &value), MSR_FAULT); /* no RDTSCP in this model */
+    assert_int_equal(msr_policy_read(&intel, &slots, 0xC0000103, &value),
+                     MSR_FAULT); /* no RDTSCP in this model */
     assert_int_equal(msr_policy_read(&amd, &slots, 0xC0000103, &value), MSR_ON_VCPU);
 }
 
@@ -153,7 +158,9 @@ static void firmware_mtrrs(void **state)
     for (uint32_t index = 0x200; index < 0x210; index++) {
         msr_policy_read(&amd, &slots, index, &value);
         assert_true(value == 0);
-        assert_int_equal(msr_policy_write(&amd, &slots, index, index & 1 ? UINT64_C(0xFFFFFF0800) : UINT64_C(0x80000006)), MSR_DONE);
+        assert_int_equal(
+            msr_policy_write(&amd, &slots, index, index & 1 ? UINT64_C(0xFFFFFF0800) : UINT64_C(0x80000006)),
+            MSR_DONE);
     }
     for (uint32_t index = 0x200; index < 0x210; index++) {
         msr_policy_read(&amd, &slots, index, &value);
@@ -220,7 +227,7 @@ static void values_of_the_vcpu_are_checked(void **state)
 {
     (void)state;
     assert_int_equal(msr_policy_write(&amd, &slots, 0xC0000080, 0xD01), MSR_ON_VCPU); /* SCE LME LMA NXE */
-    assert_int_equal(msr_policy_write(&amd, &slots, 0xC0000080, 0x1000), MSR_FAULT); /* SVME */
+    assert_int_equal(msr_policy_write(&amd, &slots, 0xC0000080, 0x1000), MSR_FAULT);  /* SVME */
     assert_int_equal(msr_policy_write(&amd, &slots, 0xC0000082, UINT64_C(0xFFFF800000000000)), MSR_ON_VCPU);
     assert_int_equal(msr_policy_write(&amd, &slots, 0xC0000082, UINT64_C(0x0000800000000000)), MSR_FAULT);
     assert_int_equal(msr_policy_write(&amd, &slots, 0xC0000102, UINT64_C(0x00007FFFFFFFFFFF)), MSR_ON_VCPU);

@@ -11,8 +11,9 @@
 /* The first outputs of splitmix64 for seed 1234567, as its author's reference program prints them. */
 static void splitmix_reference(void **state)
 {
-    const uint64_t expected[] = {UINT64_C(6457827717110365317), UINT64_C(3203168211198807973), UINT64_C(9817491932198370423),
-                                 UINT64_C(4593380528125082431), UINT64_C(16408922859458223821)};
+    const uint64_t expected[] = {UINT64_C(6457827717110365317), UINT64_C(3203168211198807973),
+                                 UINT64_C(9817491932198370423), UINT64_C(4593380528125082431),
+                                 UINT64_C(16408922859458223821)};
     uint64_t seed = 1234567;
 
     (void)state;
@@ -20,7 +21,8 @@ static void splitmix_reference(void **state)
         assert_true(splitmix64(&seed) == expected[i]);
 }
 
-/* The first outputs of xoshiro256** from the state 1, 2, 3, 4: the first is rotl(2 * 5, 7) * 9 = 11520, the second 0 since s[1] is 0. */
+/* The first outputs of xoshiro256** from the state 1, 2, 3, 4: the first is rotl(2 * 5, 7) * 9 = 11520, the
+ * second 0 since s[1] is 0. */
 static void xoshiro_reference(void **state)
 {
     struct prng prng = {{1, 2, 3, 4}};

@@ -8,7 +8,8 @@
 #include "guest/settings.h"
 #include "hv/settings.h"
 
-/* Cuts `string` and compares with `expected`: the words joined by |, then the mark of how it ended: . end, - dashes, ! bad. */
+/* Cuts `string` and compares with `expected`: the words joined by |, then the mark of how it ended: . end, -
+ * dashes, ! bad. */
 static void check_words(const char *string, const char *expected, const char *rest)
 {
     char got[1024] = "", word[WORD_SIZE];
@@ -71,8 +72,9 @@ static void numbers_and_units(void **state)
     assert_true(parse_integer("18446744073709551615", &value) && value == UINT64_MAX);
     assert_true(parse_integer("0xFf", &value) && value == 255);
     assert_true(parse_integer("007", &value) && value == 7);
-    assert_false(parse_integer("18446744073709551616", &value) || parse_integer("", &value) || parse_integer("0x", &value) ||
-                 parse_integer("-1", &value) || parse_integer("1a", &value) || parse_integer(" 1", &value));
+    assert_false(parse_integer("18446744073709551616", &value) || parse_integer("", &value) ||
+                 parse_integer("0x", &value) || parse_integer("-1", &value) || parse_integer("1a", &value) ||
+                 parse_integer(" 1", &value));
     assert_true(value == 7);
     assert_true(parse_size("3", &value) && value == 3);
     assert_true(parse_size("4K", &value) && value == 4096);
@@ -84,8 +86,8 @@ static void numbers_and_units(void **state)
     assert_true(parse_duration("5us", &value) && value == 5000);
     assert_true(parse_duration("10ms", &value) && value == 10000000);
     assert_true(parse_duration("2s", &value) && value == 2000000000);
-    assert_false(parse_duration("10", &value) || parse_duration("10 ms", &value) || parse_duration("ms", &value) ||
-                 parse_duration("18446744074s", &value));
+    assert_false(parse_duration("10", &value) || parse_duration("10 ms", &value) ||
+                 parse_duration("ms", &value) || parse_duration("18446744074s", &value));
 }
 
 /* Every row is whole, its default and example are right by its own parser, and no two keys are alike. */
@@ -132,7 +134,8 @@ static void hypervisor_defaults(void **state)
 
     (void)state;
     assert_true(hv_settings_parse("", &hv, &error));
-    assert_true(hv.exact == HV_EXACT_AUTO && hv.console == HV_SERIAL_COM1 && hv.log == HV_SERIAL_AUTO && hv.loglevel == 2);
+    assert_true(hv.exact == HV_EXACT_AUTO && hv.console == HV_SERIAL_COM1 && hv.log == HV_SERIAL_AUTO &&
+                hv.loglevel == 2);
     assert_true(hv.onexit == HV_ONEXIT_POWEROFF && !hv.noreboot && hv.timer.kind == HV_TIMER_ONESHOT);
     assert_true(hv.perturb_seed == 0 && hv.slice_ns == 10000000 && hv.tsc_hz == 0);
     for (int i = 0; i < 2; i++)
@@ -146,12 +149,15 @@ static void hypervisor_words(void **state)
     struct hv_settings hv;
 
     (void)state;
-    assert_true(hv_settings_parse("/my files/it's a=b/verge.elf32 exact=on perturb=0x10 com1=9600,7e2 com2=off console=com2 log=none "
-                                  "loglevel=debug timer=periodic:100 slice=100us tsc=1000000000 onexit=stay noreboot",
-                                  &hv, &error));
-    assert_true(hv.exact == HV_EXACT_ON && hv.perturb_seed == 16 && hv.com[0].mode == HV_COM_SET && hv.com[0].divisor == 12);
+    assert_true(hv_settings_parse(
+        "/my files/it's a=b/verge.elf32 exact=on perturb=0x10 com1=9600,7e2 com2=off console=com2 log=none "
+        "loglevel=debug timer=periodic:100 slice=100us tsc=1000000000 onexit=stay noreboot",
+        &hv, &error));
+    assert_true(hv.exact == HV_EXACT_ON && hv.perturb_seed == 16 && hv.com[0].mode == HV_COM_SET &&
+                hv.com[0].divisor == 12);
     assert_true(hv.com[0].data_bits == 7 && hv.com[0].parity == 'e' && hv.com[0].stop_bits == 2);
-    assert_true(hv.com[1].mode == HV_COM_OFF && hv.console == HV_SERIAL_COM2 && hv.log == HV_SERIAL_NONE && hv.loglevel == 3);
+    assert_true(hv.com[1].mode == HV_COM_OFF && hv.console == HV_SERIAL_COM2 && hv.log == HV_SERIAL_NONE &&
+                hv.loglevel == 3);
     assert_true(hv.timer.kind == HV_TIMER_PERIODIC && hv.timer.periodic_hz == 100 && hv.slice_ns == 100000);
     assert_true(hv.tsc_hz == 1000000000 && hv.onexit == HV_ONEXIT_STAY && hv.noreboot == 1);
 }
@@ -161,11 +167,16 @@ static void image_names_are_skipped(void **state)
     static const struct {
         const char *string, *words;
     } cases[] = {
-        {"verge.elf32 com1=off", "com1=off"},   {"verge com1=off", "com1=off"},
-        {"build/verge noreboot", "noreboot"},   {"com1=off", "com1=off"},
-        {"noreboot", "noreboot"},               {"norebot", "norebot"},
-        {"/a b/c d/verge.elf32", ""},           {"/a/x=y/verge slice=1ms", "slice=1ms"},
-        {"\"onexit=halt\" x", "\"onexit=halt\" x"}, {"verge.elf32 -- a=b", "-- a=b"},
+        {"verge.elf32 com1=off", "com1=off"},
+        {"verge com1=off", "com1=off"},
+        {"build/verge noreboot", "noreboot"},
+        {"com1=off", "com1=off"},
+        {"noreboot", "noreboot"},
+        {"norebot", "norebot"},
+        {"/a b/c d/verge.elf32", ""},
+        {"/a/x=y/verge slice=1ms", "slice=1ms"},
+        {"\"onexit=halt\" x", "\"onexit=halt\" x"},
+        {"verge.elf32 -- a=b", "-- a=b"},
         {"  ", ""},
     };
 
@@ -233,13 +244,15 @@ static void guest_values(void **state)
     (void)state;
     settings_defaults(&guest_setting_table, &guest);
     assert_true(guest.mem_bytes == 256u << 20 && guest.idle == GUEST_IDLE_WAIT && guest.charge_cycles == 0 &&
-                guest.uart == GUEST_UART_FAST && guest.rtc.mode == GUEST_RTC_GUEST && guest.onreset == GUEST_ONRESET_RESTART &&
-                guest.oncrash == GUEST_ONCRASH_STOP && guest.onhalt == GUEST_ONHALT_AUTO && guest.resets == 0);
+                guest.uart == GUEST_UART_FAST && guest.rtc.mode == GUEST_RTC_GUEST &&
+                guest.onreset == GUEST_ONRESET_RESTART && guest.oncrash == GUEST_ONCRASH_STOP &&
+                guest.onhalt == GUEST_ONHALT_AUTO && guest.resets == 0);
     assert_true(set_guest("mem=1G", &guest) && guest.mem_bytes == 1u << 30);
-    assert_false(set_guest("mem=256", &guest) || set_guest("mem=0", &guest) || set_guest("mem=1048577", &guest) ||
-                 set_guest("mem=2000G", &guest));
+    assert_false(set_guest("mem=256", &guest) || set_guest("mem=0", &guest) ||
+                 set_guest("mem=1048577", &guest) || set_guest("mem=2000G", &guest));
     assert_true(set_guest("charge=1", &guest) && guest.charge_cycles == 1);
-    assert_false(set_guest("charge=0", &guest) || set_guest("charge=soft", &guest) || set_guest("charge=1000001", &guest));
+    assert_false(set_guest("charge=0", &guest) || set_guest("charge=soft", &guest) ||
+                 set_guest("charge=1000001", &guest));
     assert_true(set_guest("idle=skip", &guest) && guest.idle == GUEST_IDLE_SKIP);
     assert_true(set_guest("onreset=machine", &guest) && guest.onreset == GUEST_ONRESET_MACHINE);
     assert_true(set_guest("oncrash=keep", &guest) && guest.oncrash == GUEST_ONCRASH_KEEP);
@@ -250,17 +263,28 @@ static void guest_values(void **state)
 
 static void rtc_dates(void **state)
 {
-    static const char *const bad[] = {"rtc=2023-02-29T00:00:00", "rtc=1969-12-31T23:59:59", "rtc=2024-13-01T00:00:00",
-                                      "rtc=2024-00-01T00:00:00", "rtc=2024-01-00T00:00:00", "rtc=2024-04-31T00:00:00",
-                                      "rtc=2024-01-01T24:00:00", "rtc=2024-01-01T00:60:00", "rtc=2024-01-01T00:00:60",
-                                      "rtc=2024-01-01 00:00:00", "rtc=2024-01-01T00:00:00Z", "rtc=2024-1-1T0:0:0",
-                                      "rtc=2100-02-29T00:00:00", "rtc=", "rtc=now"};
+    static const char *const bad[] = {"rtc=2023-02-29T00:00:00",
+                                      "rtc=1969-12-31T23:59:59",
+                                      "rtc=2024-13-01T00:00:00",
+                                      "rtc=2024-00-01T00:00:00",
+                                      "rtc=2024-01-00T00:00:00",
+                                      "rtc=2024-04-31T00:00:00",
+                                      "rtc=2024-01-01T24:00:00",
+                                      "rtc=2024-01-01T00:60:00",
+                                      "rtc=2024-01-01T00:00:60",
+                                      "rtc=2024-01-01 00:00:00",
+                                      "rtc=2024-01-01T00:00:00Z",
+                                      "rtc=2024-1-1T0:0:0",
+                                      "rtc=2100-02-29T00:00:00",
+                                      "rtc=",
+                                      "rtc=now"};
     struct guest_settings guest;
 
     (void)state;
     assert_true(set_guest("rtc=2024-02-29T23:59:58", &guest));
-    assert_true(guest.rtc.mode == GUEST_RTC_FIXED && guest.rtc.year == 2024 && guest.rtc.month == 2 && guest.rtc.day == 29 &&
-                guest.rtc.hour == 23 && guest.rtc.minute == 59 && guest.rtc.second == 58);
+    assert_true(guest.rtc.mode == GUEST_RTC_FIXED && guest.rtc.year == 2024 && guest.rtc.month == 2 &&
+                guest.rtc.day == 29 && guest.rtc.hour == 23 && guest.rtc.minute == 59 &&
+                guest.rtc.second == 58);
     assert_true(set_guest("rtc=2000-02-29T00:00:00", &guest));
     assert_true(set_guest("rtc=wall", &guest) && guest.rtc.mode == GUEST_RTC_WALL && guest.rtc.year == 0);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)

@@ -1,4 +1,5 @@
-/* docs/settings.md must be what the tables say; run from the root of the tree (as make does). Stale: `make settings-doc`. */
+/* docs/settings.md must be what the tables say; run from the root of the tree (as make does). Stale: `make
+ * settings-doc`. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
