@@ -33,6 +33,7 @@ uint64_t paging_phys_limit(void)
 
 static uint64_t *next_table(uint64_t *entry)
 {
+    ASSERT(!(*entry & PTE_LARGE));
     if (!(*entry & PTE_P))
         *entry = virt_to_phys(phys_alloc_own(PAGE_SIZE)) | PTE_P | PTE_W;
     return phys_to_virt(*entry & PTE_ADDRESS);
@@ -100,26 +101,12 @@ static void map_direct(const struct boot_info *info, uint64_t start, uint64_t en
 
 void memory_map_init(const struct boot_info *info)
 {
-    uint64_t limit = paging_phys_limit();
+    uint64_t start, end;
 
     top_table = phys_alloc_own(PAGE_SIZE);
     map_image(info);
-    for (unsigned i = 0; i < info->range_count; i++) {
-        const struct boot_range *range = &info->ranges[i];
-        uint64_t start = ALIGN_UP(range->base, (uint64_t)PAGE_SIZE);
-
-        if (!range->usable || range->base >= limit)
-            continue;
-        uint64_t length = MIN(range->length, limit - range->base);
-        uint64_t end = ALIGN_DOWN(range->base + length, (uint64_t)PAGE_SIZE);
-        if (start < end)
-            map_direct(info, start, end);
-    }
-    for (unsigned i = 0; i < info->module_count; i++) {
-        uint64_t start = ALIGN_DOWN(info->modules[i].base, (uint64_t)PAGE_SIZE);
-
-        map_direct(info, start, ALIGN_UP(info->modules[i].base + info->modules[i].size, (uint64_t)PAGE_SIZE));
-    }
+    for (unsigned i = 0; phys_ram_range(i, &start, &end); i++)
+        map_direct(info, start, end);
     write_cr3(virt_to_phys(top_table));
 }
 

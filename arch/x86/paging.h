@@ -23,6 +23,9 @@
 /* Maps device registers uncached; returns their address. */
 volatile void *paging_map_device(uint64_t physical, uint64_t size);
 
+/* phys.c: the machine's RAM, and the modules wherever they are, as sorted disjoint ranges; false past the last. */
+bool phys_ram_range(unsigned index, uint64_t *start, uint64_t *end);
+
 /* First physical address beyond what this CPU can address, at most 2^46 (what the direct map holds). */
 uint64_t paging_phys_limit(void);
 

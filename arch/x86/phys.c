@@ -13,8 +13,10 @@ struct range {
     uint64_t start, end;
 };
 
-static struct range ranges[RANGES_MAX]; /* sorted, disjoint, page-aligned */
+static struct range ranges[RANGES_MAX]; /* free; sorted, disjoint, page-aligned */
 static unsigned range_count;
+static struct range all_ram[RANGES_MAX]; /* what the direct map holds: likewise */
+static unsigned all_ram_count;
 static uint64_t total_bytes, own_bytes;
 
 static void remove_at(unsigned index)
@@ -78,7 +80,14 @@ static uint64_t end_of(uint64_t base, uint64_t length)
     return length > limit - base ? limit : base + length;
 }
 
-void phys_init(const struct boot_info *info)
+static void module_pages(const struct boot_module *module, uint64_t *start, uint64_t *end)
+{
+    *start = ALIGN_DOWN(module->base, (uint64_t)PAGE_SIZE);
+    *end = ALIGN_UP(module->base + module->size, (uint64_t)PAGE_SIZE);
+}
+
+/* The loader's map, made sorted and disjoint: what any line of it calls unusable isn't used. */
+static void add_usable_ranges(const struct boot_info *info)
 {
     for (unsigned i = 0; i < info->range_count; i++) {
         const struct boot_range *range = &info->ranges[i];
@@ -95,13 +104,36 @@ void phys_init(const struct boot_info *info)
             range_remove(ALIGN_DOWN(range->base, (uint64_t)PAGE_SIZE),
                          ALIGN_UP(end_of(range->base, range->length), (uint64_t)PAGE_SIZE));
     }
+}
+
+void phys_init(const struct boot_info *info)
+{
+    uint64_t start, end;
+
+    add_usable_ranges(info);
     for (unsigned i = 0; i < range_count; i++)
         total_bytes += ranges[i].end - ranges[i].start;
+    for (unsigned i = 0; i < info->module_count; i++) {
+        module_pages(&info->modules[i], &start, &end);
+        range_add(start, end);
+    }
+    memcpy(all_ram, ranges, sizeof ranges);
+    all_ram_count = range_count;
     range_remove(0, FIRST_MB);
     range_remove(info->image_base, info->image_base + info->image_size);
-    for (unsigned i = 0; i < info->module_count; i++)
-        range_remove(ALIGN_DOWN(info->modules[i].base, (uint64_t)PAGE_SIZE),
-                     ALIGN_UP(info->modules[i].base + info->modules[i].size, (uint64_t)PAGE_SIZE));
+    for (unsigned i = 0; i < info->module_count; i++) {
+        module_pages(&info->modules[i], &start, &end);
+        range_remove(start, end);
+    }
+}
+
+bool phys_ram_range(unsigned index, uint64_t *start, uint64_t *end)
+{
+    if (index >= all_ram_count)
+        return false;
+    *start = all_ram[index].start;
+    *end = all_ram[index].end;
+    return true;
 }
 
 uint64_t phys_alloc(uint64_t size, uint64_t alignment, bool zero)
