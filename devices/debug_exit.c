@@ -26,13 +26,21 @@ static void debug_exit_nothing(void *opaque)
 
 void debug_exit_init(struct debug_exit *debug_exit, void (*exit)(void *opaque, uint32_t value), void *opaque)
 {
-    static const struct bus_ops ops = { debug_exit_read, debug_exit_write };
+    static const struct bus_ops ops = {debug_exit_read, debug_exit_write};
 
     debug_exit->exit = exit;
     debug_exit->opaque = opaque;
-    debug_exit->ports = (struct bus_region){ .base = 0xf4, .length = 4, .widths = 1 | 2 | 4, .ops = &ops,
-                                             .opaque = debug_exit, .name = "debug exit" };
-    debug_exit->device = (struct device){ .name = "debug_exit", .opaque = debug_exit, .reset = debug_exit_nothing,
-                                          .state = NULL, .state_size = 0, .state_version = 1,
-                                          .restored = debug_exit_nothing };
+    debug_exit->ports = (struct bus_region){.base = 0xf4,
+                                            .length = 4,
+                                            .widths = 1 | 2 | 4,
+                                            .ops = &ops,
+                                            .opaque = debug_exit,
+                                            .name = "debug exit"};
+    debug_exit->device = (struct device){.name = "debug_exit",
+                                         .opaque = debug_exit,
+                                         .reset = debug_exit_nothing,
+                                         .state = NULL,
+                                         .state_size = 0,
+                                         .state_version = 1,
+                                         .restored = debug_exit_nothing};
 }

@@ -1,9 +1,14 @@
 /*
- * The debug exit port (0xf4, as QEMU's isa-debug-exit): a guest that writes v ends with code v (design: "Verdict").
+ * The debug exit port (0xf4, as QEMU's isa-debug-exit): a guest that writes v ends with code v (design:
+ * "Verdict").
  *
- * Models: one register at the base port; a write of 1, 2 or 4 bytes hands the value, zero-extended, to the sink. Reads give 0.
+ * Models: one register at the base port; a write of 1, 2 or 4 bytes hands the value, zero-extended, to the
+ * sink. Reads give 0.
+ *
  * Leaves out: nothing. Writes to the three ports behind the base are ignored. Has no guest-visible state.
+ *
  * Called by the port bus in the monitor, on the CPU that owns the VM. No time in it.
+ *
  * Source: QEMU's documentation of the isa-debug-exit device (behaviour only).
  */
 #ifndef DEVICES_DEBUG_EXIT_H

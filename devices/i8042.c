@@ -4,35 +4,36 @@
 #include "lib/string.h"
 
 #define STATUS_OUTPUT_FULL 0x01
-#define STATUS_SYSTEM 0x04
-#define STATUS_COMMAND 0x08
-#define STATUS_UNLOCKED 0x10
-#define STATUS_AUXILIARY 0x20
-#define STATUS_TIMEOUT 0x40
+#define STATUS_SYSTEM      0x04
+#define STATUS_COMMAND     0x08
+#define STATUS_UNLOCKED    0x10
+#define STATUS_AUXILIARY   0x20
+#define STATUS_TIMEOUT     0x40
 
 /* The command byte, RAM byte 0. */
-#define MODE_KEYBOARD_INTERRUPT 0x01
+#define MODE_KEYBOARD_INTERRUPT  0x01
 #define MODE_AUXILIARY_INTERRUPT 0x02
-#define MODE_SYSTEM 0x04
-#define MODE_KEYBOARD_OFF 0x10
-#define MODE_AUXILIARY_OFF 0x20
-#define MODE_TRANSLATE 0x40
-#define MODE_FIRMWARE (MODE_KEYBOARD_INTERRUPT | MODE_SYSTEM | MODE_AUXILIARY_OFF | MODE_TRANSLATE)
+#define MODE_SYSTEM              0x04
+#define MODE_KEYBOARD_OFF        0x10
+#define MODE_AUXILIARY_OFF       0x20
+#define MODE_TRANSLATE           0x40
+#define MODE_FIRMWARE            (MODE_KEYBOARD_INTERRUPT | MODE_SYSTEM | MODE_AUXILIARY_OFF | MODE_TRANSLATE)
 
-#define OUTPUT_PORT_RUN 0x01 /* 0 resets the machine */
-#define OUTPUT_PORT_A20 0x02
-#define OUTPUT_PORT_KEYBOARD 0x10
+#define OUTPUT_PORT_RUN       0x01 /* 0 resets the machine */
+#define OUTPUT_PORT_A20       0x02
+#define OUTPUT_PORT_KEYBOARD  0x10
 #define OUTPUT_PORT_AUXILIARY 0x20
-#define OUTPUT_PORT_LINES 0xcc /* clock and data of both devices, idle */
-#define INPUT_PORT 0xb0        /* not locked, no manufacturing jumper, colour display */
+#define OUTPUT_PORT_LINES     0xcc /* clock and data of both devices, idle */
+#define INPUT_PORT            0xb0 /* not locked, no manufacturing jumper, colour display */
 
 #define BREAK_PREFIX 0xf0
-#define BREAK_BIT 0x80
+#define BREAK_BIT    0x80
 #define REPLY_RESEND 0xfe
 
 enum { FROM_NOBODY, FROM_CONTROLLER, FROM_KEYBOARD, FROM_AUXILIARY };
 
-/* ---- the output buffer --------------------------------------------------------------------------------------------- */
+/* ---- the output buffer
+ * --------------------------------------------------------------------------------------------- */
 
 static void update_lines(struct i8042 *i8042)
 {
@@ -72,7 +73,8 @@ static uint8_t take_output(struct i8042 *i8042)
     return value;
 }
 
-/* ---- bytes from the keyboard --------------------------------------------------------------------------------------- */
+/* ---- bytes from the keyboard
+ * --------------------------------------------------------------------------------------- */
 
 static void keyboard_byte_arrives(struct i8042 *i8042)
 {
@@ -133,7 +135,8 @@ static void deadline_fired(void *opaque, uint64_t when)
     i8042_settle(i8042);
 }
 
-/* ---- the output port ----------------------------------------------------------------------------------------------- */
+/* ---- the output port
+ * ----------------------------------------------------------------------------------------------- */
 
 static void set_a20(struct i8042 *i8042, bool enabled)
 {
@@ -167,7 +170,8 @@ static void write_output_port(struct i8042 *i8042, uint8_t value)
         request_reset(i8042);
 }
 
-/* ---- controller commands --------------------------------------------------------------------------------------------- */
+/* ---- controller commands
+ * --------------------------------------------------------------------------------------------- */
 
 static void answer(struct i8042 *i8042, uint8_t value)
 {
@@ -183,7 +187,8 @@ static void controller_command(struct i8042 *i8042, uint8_t command)
         answer(i8042, state->ram[command & 0x1f]);
         break;
     case 0x60 ... 0x7f: /* write RAM, */
-    case 0xd1 ... 0xd4: /* output port, output buffer as keyboard and as auxiliary, auxiliary device: the byte comes through 60h */
+    case 0xd1 ... 0xd4: /* output port, output buffer as keyboard and as auxiliary, auxiliary device: the byte
+                           comes through 60h */
         state->command = command;
         break;
     case 0xa4: /* is a password set? no */
@@ -256,7 +261,9 @@ static void command_data(struct i8042 *i8042, uint8_t command, uint8_t value)
     }
 }
 
-/* ---- ports --------------------------------------------------------------------------------------------------------- */
+/* ---- ports
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t data_read(void *opaque, uint64_t offset, unsigned width)
 {
@@ -318,7 +325,8 @@ static void command_write(void *opaque, uint64_t offset, unsigned width, uint64_
     i8042_settle(i8042);
 }
 
-/* ---- reset and state ----------------------------------------------------------------------------------------------- */
+/* ---- reset and state
+ * ----------------------------------------------------------------------------------------------- */
 
 static void i8042_reset(void *opaque)
 {
@@ -333,6 +341,12 @@ static void i8042_reset(void *opaque)
     i8042_settle(i8042);
 }
 
+static void clamp_moment(const struct i8042 *i8042, uint64_t *moment, uint64_t furthest)
+{
+    if (*moment != DEADLINE_NEVER)
+        *moment = MIN(*moment, guest_clock_now(i8042->clock) + furthest);
+}
+
 static void i8042_restored(void *opaque)
 {
     struct i8042 *i8042 = opaque;
@@ -343,14 +357,16 @@ static void i8042_restored(void *opaque)
     if (state->output_from == FROM_NOBODY)
         state->displaced_valid = 0;
     i8042_keyboard_restored(&state->keyboard);
+    clamp_moment(i8042, &state->byte_cycles, i8042->byte_time_cycles);
+    clamp_moment(i8042, &state->escape.expires_cycles, i8042->escape_time_cycles);
     i8042_settle(i8042);
 }
 
 void i8042_init(struct i8042 *i8042, const struct guest_clock *clock, struct deadline_queue *deadlines,
                 const struct i8042_wiring *wiring)
 {
-    static const struct bus_ops data_ops = { data_read, data_write };
-    static const struct bus_ops command_ops = { status_read, command_write };
+    static const struct bus_ops data_ops = {data_read, data_write};
+    static const struct bus_ops command_ops = {status_read, command_write};
     uint64_t hz = guest_clock_hz(clock);
 
     memset(i8042, 0, sizeof(*i8042));
@@ -359,12 +375,20 @@ void i8042_init(struct i8042 *i8042, const struct guest_clock *clock, struct dea
     i8042->byte_time_cycles = MAX(hz * I8042_BYTE_US / 1000000, 1);
     i8042->escape_time_cycles = MAX(hz * I8042_ESCAPE_US / 1000000, 1);
     deadline_init(&i8042->deadline, deadlines, deadline_fired, i8042, "i8042");
-    i8042->ports[0] = (struct bus_region){ .base = 0x60, .length = 1, .widths = 1, .ops = &data_ops, .opaque = i8042,
-                                           .name = "i8042 data" };
-    i8042->ports[1] = (struct bus_region){ .base = 0x64, .length = 1, .widths = 1, .ops = &command_ops, .opaque = i8042,
-                                           .name = "i8042 command" };
-    i8042->device = (struct device){ .name = "i8042", .opaque = i8042, .reset = i8042_reset, .state = &i8042->state,
-                                     .state_size = sizeof(i8042->state), .state_version = I8042_STATE_VERSION,
-                                     .restored = i8042_restored };
+    i8042->ports[0] = (struct bus_region){
+        .base = 0x60, .length = 1, .widths = 1, .ops = &data_ops, .opaque = i8042, .name = "i8042 data"};
+    i8042->ports[1] = (struct bus_region){.base = 0x64,
+                                          .length = 1,
+                                          .widths = 1,
+                                          .ops = &command_ops,
+                                          .opaque = i8042,
+                                          .name = "i8042 command"};
+    i8042->device = (struct device){.name = "i8042",
+                                    .opaque = i8042,
+                                    .reset = i8042_reset,
+                                    .state = &i8042->state,
+                                    .state_size = sizeof(i8042->state),
+                                    .state_version = I8042_STATE_VERSION,
+                                    .restored = i8042_restored};
     i8042_reset(i8042);
 }

@@ -1,28 +1,29 @@
-/* The keyboard behind the i8042: commands, buffers, scan codes. What it models and its sources are in i8042.h. */
+/* The keyboard behind the i8042: commands, buffers, scan codes. What it models and its sources are in
+ * i8042.h. */
 #include "devices/i8042_internal.h"
 
 #include "lib/string.h"
 
-#define COMMAND_LEDS 0xed
-#define COMMAND_ECHO 0xee
-#define COMMAND_SCAN_SET 0xf0
-#define COMMAND_IDENTIFY 0xf2
+#define COMMAND_LEDS      0xed
+#define COMMAND_ECHO      0xee
+#define COMMAND_SCAN_SET  0xf0
+#define COMMAND_IDENTIFY  0xf2
 #define COMMAND_TYPEMATIC 0xf3
-#define COMMAND_ENABLE 0xf4
-#define COMMAND_DISABLE 0xf5
-#define COMMAND_DEFAULTS 0xf6
-#define COMMAND_RESEND 0xfe
-#define COMMAND_RESET 0xff
+#define COMMAND_ENABLE    0xf4
+#define COMMAND_DISABLE   0xf5
+#define COMMAND_DEFAULTS  0xf6
+#define COMMAND_RESEND    0xfe
+#define COMMAND_RESET     0xff
 
-#define REPLY_ACK 0xfa
-#define REPLY_PASSED 0xaa
-#define REPLY_RESEND 0xfe
-#define IDENTITY_FIRST 0xab
+#define REPLY_ACK       0xfa
+#define REPLY_PASSED    0xaa
+#define REPLY_RESEND    0xfe
+#define IDENTITY_FIRST  0xab
 #define IDENTITY_SECOND 0x83
 
-#define BREAK_PREFIX 0xf0
-#define EXTENDED_PREFIX 0xe0
-#define SET1_BREAK 0x80
+#define BREAK_PREFIX      0xf0
+#define EXTENDED_PREFIX   0xe0
+#define SET1_BREAK        0x80
 #define TYPEMATIC_DEFAULT 0x2b /* 10.9 a second after 500 ms */
 
 /* "Keyboard Controller", scan code translation: index set 2, value set 1. */
@@ -48,7 +49,8 @@ uint8_t i8042_translate(uint8_t byte)
     return byte;
 }
 
-/* ---- buffers ------------------------------------------------------------------------------------------------------- */
+/* ---- buffers
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void queue_put(struct i8042_queue *queue, uint8_t byte)
 {
@@ -109,7 +111,8 @@ void i8042_keyboard_key(struct i8042_keyboard *keyboard, uint8_t code, bool exte
     queue_put(keys, code);
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------------------ */
+/* ---- commands
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void set_defaults(struct i8042_keyboard *keyboard)
 {

@@ -1,33 +1,38 @@
 /* Text from the console to presses on a US keyboard. The contract is in i8042.h; scan codes are set 2. */
 #include "devices/i8042_internal.h"
 
-#define ESC 0x1b
-#define SHIFT 0x80 /* in `keys`: with Shift */
-#define KEY_SHIFT 0x12
+#define ESC         0x1b
+#define SHIFT       0x80 /* in `keys`: with Shift */
+#define KEY_SHIFT   0x12
 #define KEY_CONTROL 0x14
-#define KEY_ESC 0x76
+#define KEY_ESC     0x76
 
 /* ANSI: ESC alone, ESC O, ESC [ with a number so far. */
 enum { PHASE_TEXT, PHASE_ESC, PHASE_SS3, PHASE_CSI, PHASES };
 
 /* What ASCII 20h to 7Eh needs: the key, and SHIFT. */
 static const uint8_t keys[95] = {
-    [' ' - 32] = 0x29,          ['!' - 32] = 0x16 | SHIFT,  ['"' - 32] = 0x52 | SHIFT, ['#' - 32] = 0x26 | SHIFT,
-    ['$' - 32] = 0x25 | SHIFT,  ['%' - 32] = 0x2e | SHIFT,  ['&' - 32] = 0x3d | SHIFT, ['\'' - 32] = 0x52,
-    ['(' - 32] = 0x46 | SHIFT,  [')' - 32] = 0x45 | SHIFT,  ['*' - 32] = 0x3e | SHIFT, ['+' - 32] = 0x55 | SHIFT,
-    [',' - 32] = 0x41,          ['-' - 32] = 0x4e,          ['.' - 32] = 0x49,         ['/' - 32] = 0x4a,
-    ['0' - 32] = 0x45,          ['1' - 32] = 0x16,          ['2' - 32] = 0x1e,         ['3' - 32] = 0x26,
-    ['4' - 32] = 0x25,          ['5' - 32] = 0x2e,          ['6' - 32] = 0x36,         ['7' - 32] = 0x3d,
-    ['8' - 32] = 0x3e,          ['9' - 32] = 0x46,          [':' - 32] = 0x4c | SHIFT, [';' - 32] = 0x4c,
-    ['<' - 32] = 0x41 | SHIFT,  ['=' - 32] = 0x55,          ['>' - 32] = 0x49 | SHIFT, ['?' - 32] = 0x4a | SHIFT,
-    ['@' - 32] = 0x1e | SHIFT,  ['[' - 32] = 0x54,          ['\\' - 32] = 0x5d,        [']' - 32] = 0x5b,
-    ['^' - 32] = 0x36 | SHIFT,  ['_' - 32] = 0x4e | SHIFT,  ['`' - 32] = 0x0e,         ['{' - 32] = 0x54 | SHIFT,
-    ['|' - 32] = 0x5d | SHIFT,  ['}' - 32] = 0x5b | SHIFT,  ['~' - 32] = 0x0e | SHIFT,
+    [' ' - 32] = 0x29,         ['!' - 32] = 0x16 | SHIFT, ['"' - 32] = 0x52 | SHIFT,
+    ['#' - 32] = 0x26 | SHIFT, ['$' - 32] = 0x25 | SHIFT, ['%' - 32] = 0x2e | SHIFT,
+    ['&' - 32] = 0x3d | SHIFT, ['\'' - 32] = 0x52,        ['(' - 32] = 0x46 | SHIFT,
+    [')' - 32] = 0x45 | SHIFT, ['*' - 32] = 0x3e | SHIFT, ['+' - 32] = 0x55 | SHIFT,
+    [',' - 32] = 0x41,         ['-' - 32] = 0x4e,         ['.' - 32] = 0x49,
+    ['/' - 32] = 0x4a,         ['0' - 32] = 0x45,         ['1' - 32] = 0x16,
+    ['2' - 32] = 0x1e,         ['3' - 32] = 0x26,         ['4' - 32] = 0x25,
+    ['5' - 32] = 0x2e,         ['6' - 32] = 0x36,         ['7' - 32] = 0x3d,
+    ['8' - 32] = 0x3e,         ['9' - 32] = 0x46,         [':' - 32] = 0x4c | SHIFT,
+    [';' - 32] = 0x4c,         ['<' - 32] = 0x41 | SHIFT, ['=' - 32] = 0x55,
+    ['>' - 32] = 0x49 | SHIFT, ['?' - 32] = 0x4a | SHIFT, ['@' - 32] = 0x1e | SHIFT,
+    ['[' - 32] = 0x54,         ['\\' - 32] = 0x5d,        [']' - 32] = 0x5b,
+    ['^' - 32] = 0x36 | SHIFT, ['_' - 32] = 0x4e | SHIFT, ['`' - 32] = 0x0e,
+    ['{' - 32] = 0x54 | SHIFT, ['|' - 32] = 0x5d | SHIFT, ['}' - 32] = 0x5b | SHIFT,
+    ['~' - 32] = 0x0e | SHIFT,
 };
 
 /* The keys of a to z. */
-static const uint8_t letters[26] = { 0x1c, 0x32, 0x21, 0x23, 0x24, 0x2b, 0x34, 0x33, 0x43, 0x3b, 0x42, 0x4b, 0x3a,
-                                     0x31, 0x44, 0x4d, 0x15, 0x2d, 0x1b, 0x2c, 0x3c, 0x2a, 0x1d, 0x22, 0x35, 0x1a };
+static const uint8_t letters[26] = {0x1c, 0x32, 0x21, 0x23, 0x24, 0x2b, 0x34, 0x33, 0x43,
+                                    0x3b, 0x42, 0x4b, 0x3a, 0x31, 0x44, 0x4d, 0x15, 0x2d,
+                                    0x1b, 0x2c, 0x3c, 0x2a, 0x1d, 0x22, 0x35, 0x1a};
 
 struct sequence {
     uint8_t code; /* the final letter, or the number before ~ */
@@ -37,15 +42,16 @@ struct sequence {
 
 /* ESC [ letter and ESC O letter. */
 static const struct sequence by_letter[] = {
-    { 'A', 0x75, true }, { 'B', 0x72, true }, { 'C', 0x74, true }, { 'D', 0x6b, true }, { 'H', 0x6c, true },
-    { 'F', 0x69, true }, { 'P', 0x05, false }, { 'Q', 0x06, false }, { 'R', 0x04, false }, { 'S', 0x0c, false },
+    {'A', 0x75, true}, {'B', 0x72, true},  {'C', 0x74, true},  {'D', 0x6b, true},  {'H', 0x6c, true},
+    {'F', 0x69, true}, {'P', 0x05, false}, {'Q', 0x06, false}, {'R', 0x04, false}, {'S', 0x0c, false},
 };
 
 /* ESC [ number ~. */
 static const struct sequence by_number[] = {
-    { 1, 0x6c, true },   { 2, 0x70, true },   { 3, 0x71, true },   { 4, 0x69, true },   { 5, 0x7d, true },   { 6, 0x7a, true },
-    { 11, 0x05, false }, { 12, 0x06, false }, { 13, 0x04, false }, { 14, 0x0c, false }, { 15, 0x03, false }, { 17, 0x0b, false },
-    { 18, 0x83, false }, { 19, 0x0a, false }, { 20, 0x01, false }, { 21, 0x09, false }, { 23, 0x78, false }, { 24, 0x07, false },
+    {1, 0x6c, true},   {2, 0x70, true},   {3, 0x71, true},   {4, 0x69, true},   {5, 0x7d, true},
+    {6, 0x7a, true},   {11, 0x05, false}, {12, 0x06, false}, {13, 0x04, false}, {14, 0x0c, false},
+    {15, 0x03, false}, {17, 0x0b, false}, {18, 0x83, false}, {19, 0x0a, false}, {20, 0x01, false},
+    {21, 0x09, false}, {23, 0x78, false}, {24, 0x07, false},
 };
 
 /* modifier: the key held meanwhile, or 0. */
@@ -84,7 +90,7 @@ static void press_printable(struct i8042 *i8042, uint8_t modifier, uint8_t ascii
 static void press_ascii(struct i8042 *i8042, uint8_t ascii)
 {
     /* The control codes above Z: the keys that make them with Ctrl. */
-    static const uint8_t above_z[4] = { '\\', ']', '6', '-' };
+    static const uint8_t above_z[4] = {'\\', ']', '6', '-'};
 
     switch (ascii) {
     case '\r':
@@ -190,5 +196,5 @@ void i8042_keys_expired(struct i8042 *i8042)
 
 void i8042_keys_reset(struct i8042 *i8042)
 {
-    i8042->state.escape = (struct i8042_escape){ .expires_cycles = DEADLINE_NEVER, .phase = PHASE_TEXT };
+    i8042->state.escape = (struct i8042_escape){.expires_cycles = DEADLINE_NEVER, .phase = PHASE_TEXT};
 }

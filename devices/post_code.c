@@ -34,12 +34,16 @@ static void post_code_restored(void *opaque)
 
 void post_code_init(struct post_code *post_code)
 {
-    static const struct bus_ops ops = { post_code_read, post_code_write };
+    static const struct bus_ops ops = {post_code_read, post_code_write};
 
-    post_code->ports = (struct bus_region){ .base = 0x80, .length = 1, .widths = 1, .ops = &ops, .opaque = post_code,
-                                            .name = "POST code" };
-    post_code->device = (struct device){ .name = "post_code", .opaque = post_code, .reset = post_code_reset,
-                                         .state = &post_code->state, .state_size = sizeof(post_code->state),
-                                         .state_version = POST_CODE_STATE_VERSION, .restored = post_code_restored };
+    post_code->ports = (struct bus_region){
+        .base = 0x80, .length = 1, .widths = 1, .ops = &ops, .opaque = post_code, .name = "POST code"};
+    post_code->device = (struct device){.name = "post_code",
+                                        .opaque = post_code,
+                                        .reset = post_code_reset,
+                                        .state = &post_code->state,
+                                        .state_size = sizeof(post_code->state),
+                                        .state_version = POST_CODE_STATE_VERSION,
+                                        .restored = post_code_restored};
     post_code_reset(post_code);
 }

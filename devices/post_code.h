@@ -1,8 +1,13 @@
 /*
- * The POST code port (80h): firmware writes progress codes there, and everyone else uses it as a short delay.
+ * The POST code port (80h): firmware writes progress codes there, and everyone else uses it as a short
+ * delay.
  *
- * Models: one byte that reads back. Leaves out: the DMA page register that shares the address (no DMA controller here).
+ * Models: one byte that reads back.
+ *
+ * Leaves out: the DMA page register that shares the address (no DMA controller here).
+ *
  * Called by the port bus in the monitor, on the CPU that owns the VM. No time in it.
+ *
  * Source: IBM, "Personal Computer AT Technical Reference", I/O address map (manufacturing checkpoint port).
  */
 #ifndef DEVICES_POST_CODE_H

@@ -1,19 +1,20 @@
 /*
- * 16550A UART: registers, interrupts, modem lines and state. What it models, its sources and choices are in uart16550.h; the other half
- * is uart16550_wire.c.
+ * 16550A UART: registers, interrupts, modem lines and state. What it models, its sources and choices are in
+ * uart16550.h; the other half is uart16550_wire.c.
  */
 #include "devices/uart16550_internal.h"
 
 #include "lib/string.h"
 
 #define FIRMWARE_DIVISOR 12
-#define FIRMWARE_LCR 0x03
+#define FIRMWARE_LCR     0x03
 
-/* ---- what the registers say ---------------------------------------------------------------------------------------- */
+/* ---- what the registers say
+ * ---------------------------------------------------------------------------------------- */
 
 static bool receive_level_reached(const struct uart16550 *uart)
 {
-    static const uint8_t trigger[4] = { 1, 4, 8, 14 };
+    static const uint8_t trigger[4] = {1, 4, 8, 14};
 
     return uart->state.rx.count >= (uart16550_fifo_mode(uart) ? trigger[uart->state.fcr >> 6] : 1);
 }
@@ -73,7 +74,8 @@ void uart16550_update_irq(struct uart16550 *uart)
 static void update_deadline(struct uart16550 *uart)
 {
     const struct uart16550_state *state = &uart->state;
-    uint64_t next = MIN(MIN(state->tx.start_cycles, state->tx.end_cycles), MIN(state->tx.thre_cycles, state->rx.end_cycles));
+    uint64_t next = MIN(MIN(state->tx.start_cycles, state->tx.end_cycles),
+                        MIN(state->tx.thre_cycles, state->rx.end_cycles));
 
     if (state->ier & IER_ERBFI && uart16550_fifo_mode(uart) && state->rx.count && !uart16550_timed_out(uart))
         next = MIN(next, state->rx.timeout_cycles);
@@ -81,7 +83,8 @@ static void update_deadline(struct uart16550 *uart)
         deadline_set(&uart->deadline, next);
 }
 
-/* ---- after each step -------------------------------------------------------------------------------------------------- */
+/* ---- after each step
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Last in each entry point: `ready` may call back into uart16550_receive(). */
 static void offer_room(struct uart16550 *uart)
@@ -106,7 +109,8 @@ static void deadline_fired(void *opaque, uint64_t when)
     settle(opaque);
 }
 
-/* ---- register writes ----------------------------------------------------------------------------------------------- */
+/* ---- register writes
+ * ----------------------------------------------------------------------------------------------- */
 
 static void write_ier(struct uart16550 *uart, uint8_t value)
 {
@@ -117,7 +121,8 @@ static void write_ier(struct uart16550 *uart, uint8_t value)
         uart->state.thre_interrupt = 1;
 }
 
-/* "FIFO Control Register": a change of bit 0 clears both FIFOs, and without bit 0 the other bits are not programmed. */
+/* "FIFO Control Register": a change of bit 0 clears both FIFOs, and without bit 0 the other bits are not
+ * programmed. */
 static void write_fcr(struct uart16550 *uart, uint8_t value)
 {
     bool toggled = (value ^ uart->state.fcr) & FCR_ENABLE;
@@ -139,8 +144,8 @@ static void update_modem(struct uart16550 *uart)
     uint8_t old = uart->state.msr;
 
     if (mcr & MCR_LOOP)
-        lines = (uint8_t)((mcr & MCR_RTS ? MSR_CTS : 0) | (mcr & MCR_DTR ? MSR_DSR : 0) | (mcr & MCR_OUT1 ? MSR_RI : 0) |
-                          (mcr & MCR_OUT2 ? MSR_DCD : 0));
+        lines = (uint8_t)((mcr & MCR_RTS ? MSR_CTS : 0) | (mcr & MCR_DTR ? MSR_DSR : 0) |
+                          (mcr & MCR_OUT1 ? MSR_RI : 0) | (mcr & MCR_OUT2 ? MSR_DCD : 0));
     unsigned deltas = (unsigned)((old ^ lines) & (MSR_CTS | MSR_DSR | MSR_DCD)) >> 4;
     if (old & ~lines & MSR_RI)
         deltas |= MSR_TERI;
@@ -196,7 +201,8 @@ static void uart16550_write(void *opaque, uint64_t offset, unsigned width, uint6
     settle(uart);
 }
 
-/* ---- register reads ------------------------------------------------------------------------------------------------ */
+/* ---- register reads
+ * ------------------------------------------------------------------------------------------------ */
 
 /* Reading IIR ends the THRE interrupt when that is what it shows. */
 static uint8_t read_iir(struct uart16550 *uart)
@@ -261,7 +267,8 @@ static uint64_t uart16550_read(void *opaque, uint64_t offset, unsigned width)
     }
 }
 
-/* ---- the outside --------------------------------------------------------------------------------------------------- */
+/* ---- the outside
+ * --------------------------------------------------------------------------------------------------- */
 
 size_t uart16550_receive(struct uart16550 *uart, const uint8_t *data, size_t length)
 {
@@ -302,7 +309,8 @@ void uart16550_set_modem(struct uart16550 *uart, uint8_t msr_bits)
     uart16550_update_irq(uart);
 }
 
-/* ---- reset and state ----------------------------------------------------------------------------------------------- */
+/* ---- reset and state
+ * ----------------------------------------------------------------------------------------------- */
 
 static void uart16550_reset(void *opaque)
 {
@@ -310,7 +318,8 @@ static void uart16550_reset(void *opaque)
     struct uart16550_state *state = &uart->state;
 
     memset(state, 0, sizeof(*state));
-    state->tx.start_cycles = state->tx.end_cycles = state->tx.thre_cycles = state->tx.stall_cycles = DEADLINE_NEVER;
+    state->tx.start_cycles = state->tx.end_cycles = state->tx.thre_cycles = state->tx.stall_cycles =
+        DEADLINE_NEVER;
     state->rx.end_cycles = state->rx.timeout_cycles = DEADLINE_NEVER;
     state->tx.peak = 2;
     state->divisor = FIRMWARE_DIVISOR;
@@ -319,6 +328,16 @@ static void uart16550_reset(void *opaque)
     state->msr = state->modem;
     uart16550_update_divisor(uart);
     settle(uart);
+}
+
+/* No moment lies further ahead than 28 s: 98 half bits of 65536 divisors, the time-out of the longest frame,
+ * take less. */
+static void clamp_moment(const struct uart16550 *uart, uint64_t *moment, uint64_t seconds)
+{
+    uint64_t latest = guest_clock_now(uart->clock) + seconds * guest_clock_hz(uart->clock);
+
+    if (*moment != DEADLINE_NEVER)
+        *moment = MIN(*moment, latest);
 }
 
 /* Forces every field into range; moments in the past run at the next advance of the clock. */
@@ -340,6 +359,12 @@ static void uart16550_restored(void *opaque)
     state->rx.count = (uint8_t)MIN(state->rx.count, uart16550_fifo_size(uart));
     for (unsigned i = 0; i < UART16550_FIFO; i++)
         state->rx.errors[i] &= LSR_CHARACTER_ERRORS;
+    clamp_moment(uart, &tx->start_cycles, 28);
+    clamp_moment(uart, &tx->end_cycles, 28);
+    clamp_moment(uart, &tx->thre_cycles, 28);
+    clamp_moment(uart, &tx->stall_cycles, 0);
+    clamp_moment(uart, &state->rx.end_cycles, 28);
+    clamp_moment(uart, &state->rx.timeout_cycles, 28);
     if (tx->count == 0)
         tx->start_cycles = DEADLINE_NEVER;
     uart16550_update_divisor(uart);
@@ -350,17 +375,25 @@ static void uart16550_restored(void *opaque)
 
 void uart16550_init(struct uart16550 *uart, const struct uart16550_config *config)
 {
-    static const struct bus_ops ops = { uart16550_read, uart16550_write };
+    static const struct bus_ops ops = {uart16550_read, uart16550_write};
 
     memset(uart, 0, sizeof(*uart));
     uart->clock = config->clock;
     uart->wire = config->wire;
     uart->speed = config->speed;
     deadline_init(&uart->deadline, config->deadlines, deadline_fired, uart, config->name);
-    uart->ports = (struct bus_region){ .base = config->base, .length = UART16550_PORTS, .widths = 1, .ops = &ops,
-                                       .opaque = uart, .name = config->name };
-    uart->device = (struct device){ .name = "uart16550", .opaque = uart, .reset = uart16550_reset,
-                                    .state = &uart->state, .state_size = sizeof(uart->state),
-                                    .state_version = UART16550_STATE_VERSION, .restored = uart16550_restored };
+    uart->ports = (struct bus_region){.base = config->base,
+                                      .length = UART16550_PORTS,
+                                      .widths = 1,
+                                      .ops = &ops,
+                                      .opaque = uart,
+                                      .name = config->name};
+    uart->device = (struct device){.name = "uart16550",
+                                   .opaque = uart,
+                                   .reset = uart16550_reset,
+                                   .state = &uart->state,
+                                   .state_size = sizeof(uart->state),
+                                   .state_version = UART16550_STATE_VERSION,
+                                   .restored = uart16550_restored};
     uart16550_reset(uart);
 }

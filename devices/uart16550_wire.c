@@ -1,13 +1,14 @@
 /*
- * 16550A UART: receiver, transmitter and their time on the wire. What it models, its sources and choices are in uart16550.h; the other
- * half is uart16550.c.
+ * 16550A UART: receiver, transmitter and their time on the wire. What it models, its sources and choices are
+ * in uart16550.h; the other half is uart16550.c.
  */
 #include "devices/uart16550_internal.h"
 
 /* 1.8432 MHz / 16 / divisor bits a second, two half bits each. */
 #define HALF_BIT_HZ 230400
 
-/* ---- time on the wire ---------------------------------------------------------------------------------------------- */
+/* ---- time on the wire
+ * ---------------------------------------------------------------------------------------------- */
 
 void uart16550_update_divisor(struct uart16550 *uart)
 {
@@ -42,14 +43,16 @@ static uint8_t word_mask(const struct uart16550 *uart)
     return (uint8_t)(0xff >> (3 - (uart->state.lcr & LCR_WORD)));
 }
 
-/* ---- receiver ------------------------------------------------------------------------------------------------------ */
+/* ---- receiver
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void restart_timeout(struct uart16550 *uart)
 {
     uint64_t start = whole_bit_after(uart, guest_clock_now(uart->clock));
 
     if (uart16550_fifo_mode(uart))
-        uart->state.rx.timeout_cycles = grid_cycles(&uart->half_bits, start + 4 * frame_half_bits(uart->state.lcr));
+        uart->state.rx.timeout_cycles =
+            grid_cycles(&uart->half_bits, start + 4 * frame_half_bits(uart->state.lcr));
 }
 
 /* A character has come to the top of the FIFO: its errors show in LSR. */
@@ -97,7 +100,8 @@ uint8_t uart16550_receiver_pop(struct uart16550 *uart)
 
 bool uart16550_can_receive(const struct uart16550 *uart)
 {
-    return !uart16550_looped(uart) && uart->state.rx.end_cycles == DEADLINE_NEVER && uart->state.rx.count < uart16550_fifo_size(uart);
+    return !uart16550_looped(uart) && uart->state.rx.end_cycles == DEADLINE_NEVER &&
+           uart->state.rx.count < uart16550_fifo_size(uart);
 }
 
 void uart16550_receive_one(struct uart16550 *uart, uint8_t data, uint8_t errors)
@@ -114,7 +118,8 @@ void uart16550_receive_one(struct uart16550 *uart, uint8_t data, uint8_t errors)
     rx->end_cycles = grid_cycles(&uart->half_bits, start + frame_half_bits(uart->state.lcr));
 }
 
-/* ---- transmitter --------------------------------------------------------------------------------------------------- */
+/* ---- transmitter
+ * --------------------------------------------------------------------------------------------------- */
 
 static void transmitter_empty(struct uart16550 *uart)
 {
@@ -156,6 +161,7 @@ static void transmitter_drain(struct uart16550 *uart)
             return;
         transmitter_pop(tx);
     }
+    tx->start_cycles = DEADLINE_NEVER; /* of a state that was saved in baud speed */
     transmitter_empty(uart);
 }
 
@@ -245,7 +251,8 @@ void uart16550_transmitter_resume(struct uart16550 *uart)
     transmitter_next(uart, end);
 }
 
-/* ---- time passing -------------------------------------------------------------------------------------------------- */
+/* ---- time passing
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Whatever is due, in a fixed order on ties. Ends: each character passes once, and there are 18 at most. */
 void uart16550_run_due(struct uart16550 *uart, uint64_t now)

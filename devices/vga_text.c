@@ -1,34 +1,38 @@
-/* VGA text: registers and retrace. What it models, its sources and choices are in vga_text.h; the screen's readers are in vga_text_screen.c. */
+/* VGA text: registers and retrace. What it models, its sources and choices are in vga_text.h; the screen's
+ * readers are in vga_text_screen.c. */
 #include "devices/vga_text.h"
 
 #include "lib/string.h"
 
 /* 720x400 at 70 Hz: VESA DMT. */
-#define DOT_HZ 28322000
-#define DOTS_PER_LINE 900
-#define DOTS_SHOWN 720
-#define LINES_PER_FRAME 449
-#define LINES_SHOWN 400
+#define DOT_HZ             28322000
+#define DOTS_PER_LINE      900
+#define DOTS_SHOWN         720
+#define LINES_PER_FRAME    449
+#define LINES_SHOWN        400
 #define RETRACE_FIRST_LINE 412
-#define RETRACE_LINES 2
+#define RETRACE_LINES      2
 
-#define STATUS1_BLANK 0x01
-#define STATUS1_RETRACE 0x08
-#define STATUS0_SENSE 0x10
-#define CRTC_OVERFLOW 0x07
-#define CRTC_RETRACE_END 0x11
-#define CRTC_PROTECT 0x80      /* in CRTC_RETRACE_END: registers 0 to 7 are read only */
+#define STATUS1_BLANK       0x01
+#define STATUS1_RETRACE     0x08
+#define STATUS0_SENSE       0x10
+#define CRTC_OVERFLOW       0x07
+#define CRTC_RETRACE_END    0x11
+#define CRTC_PROTECT        0x80 /* in CRTC_RETRACE_END: registers 0 to 7 are read only */
 #define CRTC_LINE_COMPARE_8 0x10 /* in CRTC_OVERFLOW: not protected */
-#define DAC_MASK 0x3f
+#define DAC_MASK            0x3f
 
 /* "Register values for mode 3", as the video BIOS leaves them. */
-static const uint8_t mode3_crtc[VGA_TEXT_CRTC] = { 0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0x00,
-                                                   0x00, 0x00, 0x00, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff };
-static const uint8_t mode3_attribute[VGA_TEXT_ATTRIBUTE] = { 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x14, 0x07, 0x38, 0x39, 0x3a,
-                                                             0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x0c, 0x00, 0x0f, 0x08, 0x00 };
-static const uint8_t mode3_sequencer[VGA_TEXT_SEQUENCER] = { 0x03, 0x00, 0x03, 0x00, 0x02 };
-static const uint8_t mode3_graphics[VGA_TEXT_GRAPHICS] = { 0x00, 0x00, 0x00, 0x00, 0x00, 0x10, 0x0e, 0x00, 0xff };
-#define MODE3_MISC_OUTPUT 0x67
+static const uint8_t mode3_crtc[VGA_TEXT_CRTC] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00,
+                                                  0x4f, 0x0d, 0x0e, 0x00, 0x00, 0x00, 0x00, 0x9c, 0x8e,
+                                                  0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
+static const uint8_t mode3_attribute[VGA_TEXT_ATTRIBUTE] = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x14,
+                                                            0x07, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d,
+                                                            0x3e, 0x3f, 0x0c, 0x00, 0x0f, 0x08, 0x00};
+static const uint8_t mode3_sequencer[VGA_TEXT_SEQUENCER] = {0x03, 0x00, 0x03, 0x00, 0x02};
+static const uint8_t mode3_graphics[VGA_TEXT_GRAPHICS] = {0x00, 0x00, 0x00, 0x00, 0x00,
+                                                          0x10, 0x0e, 0x00, 0xff};
+#define MODE3_MISC_OUTPUT      0x67
 #define PALETTE_ADDRESS_SOURCE 0x20
 
 static uint8_t indexed_read(const uint8_t *registers, unsigned count, unsigned index)
@@ -42,7 +46,8 @@ static void indexed_write(uint8_t *registers, unsigned count, unsigned index, ui
         registers[index] = value;
 }
 
-/* ---- CRT controller, 3D4h and 3D5h --------------------------------------------------------------------------------- */
+/* ---- CRT controller, 3D4h and 3D5h
+ * --------------------------------------------------------------------------------- */
 
 static uint64_t crtc_port_read(void *opaque, uint64_t offset, unsigned width)
 {
@@ -73,7 +78,8 @@ static void crtc_port_write(void *opaque, uint64_t offset, unsigned width, uint6
     indexed_write(vga->state.crtc, VGA_TEXT_CRTC, index, value);
 }
 
-/* ---- input status 1 and feature control, 3DAh ------------------------------------------------------------------------ */
+/* ---- input status 1 and feature control, 3DAh
+ * ------------------------------------------------------------------------ */
 
 static uint64_t status_port_read(void *opaque, uint64_t offset, unsigned width)
 {
@@ -102,7 +108,8 @@ static void status_port_write(void *opaque, uint64_t offset, unsigned width, uin
     vga->state.feature_control = (uint8_t)value;
 }
 
-/* ---- palette DAC --------------------------------------------------------------------------------------------------- */
+/* ---- palette DAC
+ * --------------------------------------------------------------------------------------------------- */
 
 /* 3C9h steps through red, green and blue, then to the next entry. */
 static void dac_step(struct vga_text_dac *dac, uint8_t *index)
@@ -144,7 +151,8 @@ static void dac_reset(struct vga_text_dac *dac)
             dac->palette[colour][i] = (uint8_t)((colour >> (2 - i) & 1) * 42 + (colour >> (5 - i) & 1) * 21);
 }
 
-/* ---- 3C0h to 3CFh -------------------------------------------------------------------------------------------------- */
+/* ---- 3C0h to 3CFh
+ * -------------------------------------------------------------------------------------------------- */
 
 static void attribute_write(struct vga_text_state *state, uint8_t value)
 {
@@ -241,7 +249,8 @@ static void main_port_write(void *opaque, uint64_t offset, unsigned width, uint6
     }
 }
 
-/* ---- reset and state ------------------------------------------------------------------------------------------------- */
+/* ---- reset and state
+ * ------------------------------------------------------------------------------------------------- */
 
 static void vga_text_reset(void *opaque)
 {
@@ -271,22 +280,34 @@ static void vga_text_restored(void *opaque)
 
 void vga_text_init(struct vga_text *vga, const struct guest_clock *clock, const uint8_t *ram)
 {
-    static const struct bus_ops main_ops = { main_port_read, main_port_write };
-    static const struct bus_ops crtc_ops = { crtc_port_read, crtc_port_write };
-    static const struct bus_ops status_ops = { status_port_read, status_port_write };
+    static const struct bus_ops main_ops = {main_port_read, main_port_write};
+    static const struct bus_ops crtc_ops = {crtc_port_read, crtc_port_write};
+    static const struct bus_ops status_ops = {status_port_read, status_port_write};
 
     memset(vga, 0, sizeof(*vga));
     vga->clock = clock;
     vga->ram = ram;
     grid_init(&vga->dots, guest_clock_hz(clock), DOT_HZ, 1);
-    vga->ports[0] = (struct bus_region){ .base = 0x3c0, .length = 16, .widths = 1, .ops = &main_ops, .opaque = vga,
-                                         .name = "vga_text registers" };
-    vga->ports[1] = (struct bus_region){ .base = 0x3d4, .length = 2, .widths = 1, .ops = &crtc_ops, .opaque = vga,
-                                         .name = "vga_text crtc" };
-    vga->ports[2] = (struct bus_region){ .base = 0x3da, .length = 1, .widths = 1, .ops = &status_ops, .opaque = vga,
-                                         .name = "vga_text status" };
-    vga->device = (struct device){ .name = "vga_text", .opaque = vga, .reset = vga_text_reset,
-                                   .state = &vga->state, .state_size = sizeof(vga->state),
-                                   .state_version = VGA_TEXT_STATE_VERSION, .restored = vga_text_restored };
+    vga->ports[0] = (struct bus_region){.base = 0x3c0,
+                                        .length = 16,
+                                        .widths = 1,
+                                        .ops = &main_ops,
+                                        .opaque = vga,
+                                        .name = "vga_text registers"};
+    vga->ports[1] = (struct bus_region){
+        .base = 0x3d4, .length = 2, .widths = 1, .ops = &crtc_ops, .opaque = vga, .name = "vga_text crtc"};
+    vga->ports[2] = (struct bus_region){.base = 0x3da,
+                                        .length = 1,
+                                        .widths = 1,
+                                        .ops = &status_ops,
+                                        .opaque = vga,
+                                        .name = "vga_text status"};
+    vga->device = (struct device){.name = "vga_text",
+                                  .opaque = vga,
+                                  .reset = vga_text_reset,
+                                  .state = &vga->state,
+                                  .state_size = sizeof(vga->state),
+                                  .state_version = VGA_TEXT_STATE_VERSION,
+                                  .restored = vga_text_restored};
     vga_text_reset(vga);
 }

@@ -1,6 +1,6 @@
 /*
- * The i8042 and its keyboard, rule by rule. Typed text is read back as an operating system does: set 1 scan codes through a US layout
- * that is written here by rows of the keyboard, not taken from the device.
+ * The i8042 and its keyboard, rule by rule. Typed text is read back as an operating system does: set 1 scan
+ * codes through a US layout that is written here by rows of the keyboard, not taken from the device.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,8 +67,8 @@ static void line_changed(void *opaque, unsigned input, bool level)
 
 static void make(bool wired)
 {
-    struct i8042_wiring wiring = { note_reset, set_a20, get_a20, note_ready, &rig };
-    struct i8042_wiring nothing = { 0 };
+    struct i8042_wiring wiring = {note_reset, set_a20, get_a20, note_ready, &rig};
+    struct i8042_wiring nothing = {0};
 
     i8042_init(&rig.chip, &rig.clock, &rig.clock.deadlines, wired ? &wiring : &nothing);
     irq_line_connect(&rig.chip.irq_keyboard, line_changed, NULL, 1);
@@ -482,7 +482,7 @@ static void test_typing(void **unused)
     (void)unused;
     for (char c = 1; c < 0x7f; c++) {
         uint8_t bytes[64];
-        char text[2] = { c, 0 };
+        char text[2] = {c, 0};
 
         if (c == 0x1b)
             continue;
@@ -508,20 +508,22 @@ static void test_escape_sequences(void **unused)
         uint8_t key; /* set 1 */
         bool extended;
     } keys[] = {
-        { "\x1b[A", 0x48, true },   { "\x1b[B", 0x50, true },   { "\x1b[C", 0x4d, true },   { "\x1b[D", 0x4b, true },
-        { "\x1bOA", 0x48, true },   { "\x1b[H", 0x47, true },   { "\x1b[F", 0x4f, true },   { "\x1b[1~", 0x47, true },
-        { "\x1b[2~", 0x52, true },  { "\x1b[3~", 0x53, true },  { "\x1b[4~", 0x4f, true },  { "\x1b[5~", 0x49, true },
-        { "\x1b[6~", 0x51, true },  { "\x1bOP", 0x3b, false },  { "\x1bOQ", 0x3c, false },  { "\x1bOR", 0x3d, false },
-        { "\x1bOS", 0x3e, false },  { "\x1b[11~", 0x3b, false }, { "\x1b[12~", 0x3c, false }, { "\x1b[13~", 0x3d, false },
-        { "\x1b[14~", 0x3e, false }, { "\x1b[15~", 0x3f, false }, { "\x1b[17~", 0x40, false }, { "\x1b[18~", 0x41, false },
-        { "\x1b[19~", 0x42, false }, { "\x1b[20~", 0x43, false }, { "\x1b[21~", 0x44, false }, { "\x1b[23~", 0x57, false },
-        { "\x1b[24~", 0x58, false },
+        {"\x1b[A", 0x48, true},    {"\x1b[B", 0x50, true},    {"\x1b[C", 0x4d, true},
+        {"\x1b[D", 0x4b, true},    {"\x1bOA", 0x48, true},    {"\x1b[H", 0x47, true},
+        {"\x1b[F", 0x4f, true},    {"\x1b[1~", 0x47, true},   {"\x1b[2~", 0x52, true},
+        {"\x1b[3~", 0x53, true},   {"\x1b[4~", 0x4f, true},   {"\x1b[5~", 0x49, true},
+        {"\x1b[6~", 0x51, true},   {"\x1bOP", 0x3b, false},   {"\x1bOQ", 0x3c, false},
+        {"\x1bOR", 0x3d, false},   {"\x1bOS", 0x3e, false},   {"\x1b[11~", 0x3b, false},
+        {"\x1b[12~", 0x3c, false}, {"\x1b[13~", 0x3d, false}, {"\x1b[14~", 0x3e, false},
+        {"\x1b[15~", 0x3f, false}, {"\x1b[17~", 0x40, false}, {"\x1b[18~", 0x41, false},
+        {"\x1b[19~", 0x42, false}, {"\x1b[20~", 0x43, false}, {"\x1b[21~", 0x44, false},
+        {"\x1b[23~", 0x57, false}, {"\x1b[24~", 0x58, false},
     };
 
     (void)unused;
     for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        char extended[] = { (char)0xe0, (char)keys[i].key, (char)0xe0, (char)(keys[i].key | 0x80) };
-        char simple[] = { (char)keys[i].key, (char)(keys[i].key | 0x80) };
+        char extended[] = {(char)0xe0, (char)keys[i].key, (char)0xe0, (char)(keys[i].key | 0x80)};
+        char simple[] = {(char)keys[i].key, (char)(keys[i].key | 0x80)};
 
         assert_int_equal(type(keys[i].text), strlen(keys[i].text));
         if (keys[i].extended)
@@ -546,7 +548,8 @@ static void test_escape_key(void **unused)
     assert_int_equal(rig.chip.state.keyboard.keys.count, 0);
     pass(1);
     EXPECT("\x01\x81");
-    type("\x1b" "a"); /* something else follows: Esc, then that */
+    type("\x1b"
+         "a"); /* something else follows: Esc, then that */
     EXPECT("\x01\x81\x1e\x9e");
     type("\x1b\x1b[A");
     EXPECT("\x01\x81\xe0\x48\xe0\xc8");

@@ -1,4 +1,5 @@
-/* The 16550A, rule by rule: each choice of uart16550.h, and what drivers rely on. Random sequences are in test_uart16550_random.c. */
+/* The 16550A, rule by rule: each choice of uart16550.h, and what drivers rely on. Random sequences are in
+ * test_uart16550_random.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -79,8 +80,12 @@ static void start(enum uart16550_speed speed)
     memset(&rig, 0, sizeof(rig));
     rig.sink_room = 1000;
     guest_clock_init(&rig.clock, HZ);
-    struct uart16550_config config = { .clock = &rig.clock, .deadlines = &rig.clock.deadlines,
-                                       .wire = { sink_write, sink_ready, &rig }, .speed = speed, .base = 0x3f8, .name = "com1" };
+    struct uart16550_config config = {.clock = &rig.clock,
+                                      .deadlines = &rig.clock.deadlines,
+                                      .wire = {sink_write, sink_ready, &rig},
+                                      .speed = speed,
+                                      .base = 0x3f8,
+                                      .name = "com1"};
     uart16550_init(&rig.uart, &config);
     irq_line_connect(&rig.uart.irq, line_changed, NULL, 4);
 }
@@ -212,7 +217,7 @@ static void test_out2_gates_irq(void **unused)
 
 static void test_trigger_levels(void **unused)
 {
-    static const uint8_t levels[4] = { 1, 4, 8, 14 };
+    static const uint8_t levels[4] = {1, 4, 8, 14};
 
     (void)unused;
     for (unsigned i = 0; i < 4; i++) {
@@ -363,7 +368,7 @@ static void test_rbr_repeats(void **unused)
     start(UART16550_FAST);
     feed("k");
     assert_int_equal(in(RBR), 'k');
-    assert_int_equal(in(LSR) & 1, 0);
+    assert_int_equal(in(LSR)&1, 0);
     assert_int_equal(in(RBR), 'k');
 }
 
@@ -543,7 +548,7 @@ static void test_baud_edges(void **unused)
     static const struct {
         uint8_t lcr;
         unsigned half_bits;
-    } frames[] = { { 0x03, 20 }, { 0x00, 14 }, { 0x04, 15 }, { 0x07, 22 }, { 0x0f, 24 }, { 0x1a, 20 } };
+    } frames[] = {{0x03, 20}, {0x00, 14}, {0x04, 15}, {0x07, 22}, {0x0f, 24}, {0x1a, 20}};
 
     (void)unused;
     for (unsigned i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
@@ -559,7 +564,7 @@ static void test_baud_edges(void **unused)
             guest_clock_advance(&rig.clock, half_bit(k, divisor) - 1);
             assert_int_equal(in(LSR), 0x00);
             pass(1);
-            assert_int_equal(in(LSR), 0x20); /* in the shift register */
+            assert_int_equal(in(LSR), 0x20);      /* in the shift register */
             for (unsigned n = 1; n <= 100; n++) { /* keep it busy: no gap, no drift */
                 out(THR, 'U');
                 k += frames[i].half_bits;
@@ -734,7 +739,8 @@ static void test_restore_garbage(void **unused)
 
 static void test_no_sink(void **unused)
 {
-    struct uart16550_config config = { .clock = &rig.clock, .deadlines = &rig.clock.deadlines, .base = 0x2f8, .name = "com2" };
+    struct uart16550_config config = {
+        .clock = &rig.clock, .deadlines = &rig.clock.deadlines, .base = 0x2f8, .name = "com2"};
 
     (void)unused;
     start(UART16550_FAST);

@@ -1,6 +1,7 @@
 /*
- * The 16550A against the slow model of uart16550_model.h: random register accesses, input and time, with save and restore between steps
- * and a sink that refuses at random (the VM frozen meanwhile, so nothing may differ).
+ * The 16550A against the slow model of uart16550_model.h: random register accesses, input and time, with save
+ * and restore between steps and a sink that refuses at random (the VM frozen meanwhile, so nothing may
+ * differ).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@ struct rig {
     struct model model;
     uint8_t out[65536];
     unsigned out_count;
-    bool refuse;  /* the sink takes nothing until told that it has room */
+    bool refuse; /* the sink takes nothing until told that it has room */
     bool refused;
     unsigned refusals;
     bool level;
@@ -105,7 +106,7 @@ static void pass(struct rig *rig, unsigned cycles, bool blocking)
 
 static void write_step(struct rig *rig)
 {
-    static const uint8_t registers[] = { 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7 };
+    static const uint8_t registers[] = {0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7};
     unsigned reg = registers[pick(rig, sizeof(registers))];
     uint8_t value = (uint8_t)pick(rig, 256);
 
@@ -149,9 +150,11 @@ static void input_step(struct rig *rig)
     for (unsigned i = 0; i < length; i++)
         data[i] = (uint8_t)pick(rig, 256);
     if (errors)
-        assert_int_equal(uart16550_receive_error(&rig->uart, data[0], errors), model_receive(&rig->model, data, 1, errors));
+        assert_int_equal(uart16550_receive_error(&rig->uart, data[0], errors),
+                         model_receive(&rig->model, data, 1, errors));
     else
-        assert_int_equal(uart16550_receive(&rig->uart, data, length), model_receive(&rig->model, data, length, 0));
+        assert_int_equal(uart16550_receive(&rig->uart, data, length),
+                         model_receive(&rig->model, data, length, 0));
 }
 
 static void one_step(struct rig *rig, unsigned step, bool blocking)
@@ -201,9 +204,12 @@ static void run(enum uart16550_speed speed, uint64_t seed, unsigned steps, bool 
 
     rig->seed = seed;
     guest_clock_init(&rig->clock, 1000003);
-    rig->config = (struct uart16550_config){ .clock = &rig->clock, .deadlines = &rig->clock.deadlines,
-                                             .wire = { sink_write, NULL, rig }, .speed = speed, .base = 0x3f8,
-                                             .name = "com1" };
+    rig->config = (struct uart16550_config){.clock = &rig->clock,
+                                            .deadlines = &rig->clock.deadlines,
+                                            .wire = {sink_write, NULL, rig},
+                                            .speed = speed,
+                                            .base = 0x3f8,
+                                            .name = "com1"};
     make(rig);
     model_reset(&rig->model, 1000003, speed == UART16550_BAUD);
     rig->uart.ports.ops->write(&rig->uart, 3, 1, 0x83);
@@ -262,8 +268,9 @@ static void test_baud_blocked(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fast),          cmocka_unit_test(test_fast_restored), cmocka_unit_test(test_baud),
-        cmocka_unit_test(test_baud_restored), cmocka_unit_test(test_baud_blocked),
+        cmocka_unit_test(test_fast),         cmocka_unit_test(test_fast_restored),
+        cmocka_unit_test(test_baud),         cmocka_unit_test(test_baud_restored),
+        cmocka_unit_test(test_baud_blocked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@
 
 static struct guest_clock rig_clock;
 static struct vga_text vga;
-static uint8_t *ram; /* on the heap, so that ASan sees an access outside */
+static uint8_t *ram;   /* on the heap, so that ASan sees an access outside */
 static bool restoring; /* save and restore around each access */
 
 static void round_trip(void)
@@ -132,7 +132,7 @@ static void test_crtc(void **unused)
 
 static void test_absent_registers(void **unused)
 {
-    static const uint16_t ports[] = { 0x3d4, 0x3c4, 0x3ce };
+    static const uint16_t ports[] = {0x3d4, 0x3c4, 0x3ce};
 
     (void)unused;
     for (unsigned i = 0; i < 3; i++)
@@ -206,10 +206,11 @@ static void test_misc_output(void **unused)
     assert_int_equal(in(0x3cf), 0x7f);
 }
 
-/* Each place where 3DAh changes, over frames near the start and after a day, against the definition in 128 bits. */
+/* Each place where 3DAh changes, over frames near the start and after a day, against the definition in 128
+ * bits. */
 static void test_retrace_grid(void **unused)
 {
-    static const uint64_t starts[] = { 0, UINT64_C(86400) * HZ };
+    static const uint64_t starts[] = {0, UINT64_C(86400) * HZ};
 
     (void)unused;
     for (unsigned s = 0; s < 2; s++) {
@@ -267,8 +268,18 @@ static void test_screen(void **unused)
 static void test_screen_cut(void **unused)
 {
     (void)unused;
-    put(0, "a\x81" "b\xdb"); /* 1, 2, 1 and 3 bytes */
-    static const char *const want[] = { "", "", "a", "a", "a\u00fc", "a\u00fcb", "a\u00fcb", "a\u00fcb", "a\u00fcb\u2588", "a\u00fcb\u2588\n" };
+    put(0, "a\x81"
+           "b\xdb"); /* 1, 2, 1 and 3 bytes */
+    static const char *const want[] = {"",
+                                       "",
+                                       "a",
+                                       "a",
+                                       "a\u00fc",
+                                       "a\u00fcb",
+                                       "a\u00fcb",
+                                       "a\u00fcb",
+                                       "a\u00fcb\u2588",
+                                       "a\u00fcb\u2588\n"};
     for (size_t size = 0; size < 10; size++) {
         char screen[16] = "untouched";
 
@@ -286,7 +297,9 @@ static void test_code_page(void **unused)
         ram[i * 2] = (uint8_t)i;
     vga_text_screen(&vga, screen, sizeof(screen));
     assert_memory_equal(screen, " \u263a\u263b\u2665", 10);
-    assert_non_null(strstr(screen, " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNO\nPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\u2302"));
+    assert_non_null(strstr(
+        screen, " !\"#$%&'()*+,-./"
+                "0123456789:;<=>?@ABCDEFGHIJKLMNO\nPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\u2302"));
     assert_non_null(strstr(screen, "\u2561\u2562\u2556\u2555\u2563\u2551\u2557\u255d\u255c\u255b\u2510"));
     assert_non_null(strstr(screen, "\u221a\u207f\u00b2\u25a0\n"));
 }

@@ -1,6 +1,7 @@
 /*
- * A slow and obvious 16550A for comparison with devices/uart16550*.c, written from the PC16550D datasheet and the choices listed in
- * uart16550.h. It moves one guest cycle at a time, counts half-bit edges, and keeps each status as a flag of its own instead of deriving it.
+ * A slow and obvious 16550A for comparison with devices/uart16550*.c, written from the PC16550D datasheet and
+ * the choices listed in uart16550.h. It moves one guest cycle at a time, counts half-bit edges, and keeps
+ * each status as a flag of its own instead of deriving it.
  */
 #ifndef TESTS_UART16550_MODEL_H
 #define TESTS_UART16550_MODEL_H
@@ -58,7 +59,7 @@ static inline bool model_fifo(const struct model *m)
 
 static inline unsigned model_frame(const struct model *m)
 {
-    static const unsigned data_bits[4] = { 5, 6, 7, 8 };
+    static const unsigned data_bits[4] = {5, 6, 7, 8};
     unsigned bits = data_bits[m->lcr & 3];
     unsigned halves = 2 + 2 * bits;
 
@@ -87,8 +88,10 @@ static inline unsigned model_from_here(const struct model *m, unsigned frame)
 static inline void model_start_timeout(struct model *m)
 {
     m->timed_out = false;
-    m->timeout = (struct model_countdown){ .active = model_fifo(m) && m->rx_count, .from_whole_bit = true,
-                                           .left = 4 * model_frame(m), .divisor = m->divisor };
+    m->timeout = (struct model_countdown){.active = model_fifo(m) && m->rx_count,
+                                          .from_whole_bit = true,
+                                          .left = 4 * model_frame(m),
+                                          .divisor = m->divisor};
 }
 
 static inline void model_receive_done(struct model *m, struct model_character c)
@@ -114,7 +117,7 @@ static inline void model_receive_done(struct model *m, struct model_character c)
 static inline void model_sent(struct model *m, uint8_t data)
 {
     if (m->mcr & 0x10)
-        model_receive_done(m, (struct model_character){ data, 0 });
+        model_receive_done(m, (struct model_character){data, 0});
     else if (!(m->lcr & 0x40))
         m->out[m->out_count++ % sizeof(m->out)] = data;
 }
@@ -141,11 +144,11 @@ static inline void model_load(struct model *m)
     unsigned left = model_from_here(m, model_frame(m));
 
     m->shift = model_unqueue(m);
-    m->tx_end = (struct model_countdown){ .active = true, .left = left, .divisor = m->divisor };
+    m->tx_end = (struct model_countdown){.active = true, .left = left, .divisor = m->divisor};
     if (m->tx_count)
         return;
     if (model_fifo(m) && m->tx_peak < 2)
-        m->tx_thre = (struct model_countdown){ .active = true, .left = left - 2, .divisor = m->divisor };
+        m->tx_thre = (struct model_countdown){.active = true, .left = left - 2, .divisor = m->divisor};
     else
         model_thr_empty(m);
 }
@@ -192,7 +195,7 @@ static inline void model_tick(struct model *m)
 
 static inline uint8_t model_iir(const struct model *m)
 {
-    static const unsigned triggers[4] = { 1, 4, 8, 14 };
+    static const unsigned triggers[4] = {1, 4, 8, 14};
     unsigned trigger = model_fifo(m) ? triggers[m->fcr >> 6] : 1;
 
     if ((m->ier & 4) && m->errors)
@@ -310,7 +313,7 @@ static inline void model_send(struct model *m, uint8_t data)
         model_sent(m, model_unqueue(m));
         model_thr_empty(m);
     } else if (idle) {
-        m->tx_start = (struct model_countdown){ .active = true, .from_whole_bit = true, .divisor = m->divisor };
+        m->tx_start = (struct model_countdown){.active = true, .from_whole_bit = true, .divisor = m->divisor};
     }
 }
 
@@ -375,15 +378,17 @@ static inline unsigned model_receive(struct model *m, const uint8_t *data, unsig
 {
     unsigned taken = 0;
 
-    while (taken < length && !(m->mcr & 0x10) && !m->rx_end.active && m->rx_count < (model_fifo(m) ? 16u : 1u)) {
-        struct model_character c = { data[taken++], errors & 0x1c };
+    while (taken < length && !(m->mcr & 0x10) && !m->rx_end.active &&
+           m->rx_count < (model_fifo(m) ? 16u : 1u)) {
+        struct model_character c = {data[taken++], errors & 0x1c};
 
         if (!m->baud) {
             model_receive_done(m, c);
             continue;
         }
         m->wire = c;
-        m->rx_end = (struct model_countdown){ .active = true, .left = model_from_here(m, model_frame(m)), .divisor = m->divisor };
+        m->rx_end = (struct model_countdown){
+            .active = true, .left = model_from_here(m, model_frame(m)), .divisor = m->divisor};
     }
     return taken;
 }
