@@ -1,238 +1,33 @@
 // LIBS: -lunicorn
 /*
- * The instruction executor against Unicorn (QEMU's translator): random instructions of every supported form, random prefixes, registers
- * and memory, in 64-, 32- and 16-bit mode; registers, defined flags and memory must come out the same. INS and OUTS likewise, the port
- * being a counter on both sides. EXEC_CASES=N sets the number of cases (default 300,000), EXEC_SEED=N the seed.
+ * The instruction executor against Unicorn (QEMU's translator): random instructions of every supported form,
+ * random prefixes, registers and memory, in 64-, 32- and 16-bit mode; registers, defined flags and memory
+ * must come out the same. INS and OUTS likewise, the port being a counter on both sides. EXEC_CASES=N sets
+ * the number of cases (default 300,000), EXEC_SEED=N the seed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unicorn/unicorn.h>
-#include "arch/x86/decode/insn_exec.h"
-#include "lib/base.h"
+#include "tests/unit/exec_machine.h"
 
-#define MEMORY_SIZE 0x800000u /* all of the guest's memory, at linear address 0 */
-#define CODE_BASE 0x600000u   /* instructions live from here up, each at an address of its own */
-#define CODE_BASE_16 0x1000u  /* real mode reaches only the first megabyte */
-#define DATA_LIMIT 0x500000u
-#define MAX_WRITES 64
-
-static uint64_t random_state;
-
-static uint64_t random_number(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state * UINT64_C(0x2545F4914F6CDD1D);
-}
-
-static unsigned below(unsigned limit)
-{
-    return (unsigned)((random_number() >> 33) % limit);
-}
-
-static uint64_t from_environment(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-
-    return text != NULL ? strtoull(text, NULL, 0) : otherwise;
-}
-
-/* ---- the two machines ------------------------------------------------------------------------------------------------- */
-
-struct writes {
-    unsigned count;
-    uint64_t address[MAX_WRITES];
-    unsigned size[MAX_WRITES];
-};
-
-struct ports {
-    uint32_t counter; /* an IN returns it, and each access moves it on */
-    uint32_t sum;     /* of what was put out, by port and position */
-};
-
-struct machine {
-    enum insn_mode mode;
-    uc_engine *uc;
-    uint8_t *their_memory;
-    uint8_t *our_memory;
-    struct writes their_writes;
-    struct writes our_writes;
-    struct ports their_ports;
-    struct ports our_ports;
-    uint32_t code;
-};
-
-static void note_write(struct writes *writes, uint64_t address, unsigned size)
-{
-    assert_true(writes->count < MAX_WRITES);
-    writes->address[writes->count] = address;
-    writes->size[writes->count++] = size;
-}
-
-static bool our_access(void *opaque, enum insn_access access, uint64_t linear, unsigned size, uint64_t *value,
-                       struct insn_fault *fault)
-{
-    struct machine *machine = opaque;
-
-    if (linear >= DATA_LIMIT - size || (machine->mode == INSN_MODE_16 && linear < CODE_BASE_16 + 0x1000)) {
-        *fault = (struct insn_fault){.vector = INSN_VECTOR_PF, .has_error_code = true, .cr2 = linear};
-        return false;
-    }
-    if (access == INSN_READ || access == INSN_READ_MODIFY) {
-        *value = 0;
-        memcpy(value, machine->our_memory + linear, size);
-    } else if (access == INSN_WRITE) {
-        memcpy(machine->our_memory + linear, value, size);
-        note_write(&machine->our_writes, linear, size);
-    }
-    return true;
-}
-
-static uint32_t port_in(struct ports *ports, uint16_t port, unsigned size)
-{
-    uint32_t value = (ports->counter += 0x9E3779B9) ^ port;
-
-    return size == 4 ? value : value & ((1u << 8 * size) - 1);
-}
-
-static void port_out(struct ports *ports, uint16_t port, unsigned size, uint32_t value)
-{
-    ports->sum = ports->sum * 31 + port + size + value;
-}
-
-static void our_port(void *opaque, bool is_in, uint16_t port, unsigned size, uint32_t *value)
-{
-    struct machine *machine = opaque;
-
-    if (is_in)
-        *value = port_in(&machine->our_ports, port, size);
-    else
-        port_out(&machine->our_ports, port, size, *value);
-}
-
-static void their_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *opaque)
-{
-    struct machine *machine = opaque;
-
-    (void)uc;
-    (void)type;
-    (void)value;
-    note_write(&machine->their_writes, address, (unsigned)size);
-}
-
-static uint32_t their_in(uc_engine *uc, uint32_t port, int size, void *opaque)
-{
-    struct machine *machine = opaque;
-
-    (void)uc;
-    return port_in(&machine->their_ports, (uint16_t)port, (unsigned)size);
-}
-
-static void their_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *opaque)
-{
-    struct machine *machine = opaque;
-
-    (void)uc;
-    port_out(&machine->their_ports, (uint16_t)port, (unsigned)size, value);
-}
-
-static void check(uc_err error)
-{
-    if (error != UC_ERR_OK)
-        printf("Unicorn: %s\n", uc_strerror(error));
-    assert_int_equal(error, UC_ERR_OK);
-}
-
-static void machine_open(struct machine *machine, enum insn_mode mode)
-{
-    static const uc_mode uc_modes[] = {UC_MODE_16, UC_MODE_32, UC_MODE_64};
-    uc_hook hook;
-
-    memset(machine, 0, sizeof(*machine));
-    machine->mode = mode;
-    machine->their_memory = aligned_alloc(4096, MEMORY_SIZE);
-    machine->our_memory = malloc(MEMORY_SIZE);
-    assert_non_null(machine->their_memory);
-    assert_non_null(machine->our_memory);
-    for (size_t i = 0; i < MEMORY_SIZE; i += 8) {
-        uint64_t value = i & 0x1000 ? random_number() : 0; /* every other page is zeros: comparisons must hit, too */
-        memcpy(machine->their_memory + i, &value, 8);
-    }
-    memcpy(machine->our_memory, machine->their_memory, MEMORY_SIZE);
-    check(uc_open(UC_ARCH_X86, uc_modes[mode], &machine->uc));
-    check(uc_mem_map_ptr(machine->uc, 0, MEMORY_SIZE, UC_PROT_ALL, machine->their_memory));
-    check(uc_hook_add(machine->uc, &hook, UC_HOOK_MEM_WRITE, (void *)their_write, machine, 1, 0));
-    check(uc_hook_add(machine->uc, &hook, UC_HOOK_INSN, (void *)their_in, machine, 1, 0, UC_X86_INS_IN));
-    check(uc_hook_add(machine->uc, &hook, UC_HOOK_INSN, (void *)their_out, machine, 1, 0, UC_X86_INS_OUT));
-}
-
-static void machine_close(struct machine *machine)
-{
-    uc_close(machine->uc);
-    free(machine->their_memory);
-    free(machine->our_memory);
-}
-
-/* ---- registers -------------------------------------------------------------------------------------------------------- */
-
-static const int gpr_64[16] = {UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP,
-                               UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8,  UC_X86_REG_R9,  UC_X86_REG_R10, UC_X86_REG_R11,
-                               UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15};
-static const int gpr_32[8] = {UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX,
-                              UC_X86_REG_ESP, UC_X86_REG_EBP, UC_X86_REG_ESI, UC_X86_REG_EDI};
-static const int segment_ids[6] = {UC_X86_REG_ES, UC_X86_REG_CS, UC_X86_REG_SS, UC_X86_REG_DS, UC_X86_REG_FS, UC_X86_REG_GS};
-
-static void load_their_registers(struct machine *machine, const struct insn_regs *regs)
-{
-    uc_engine *uc = machine->uc;
-
-    for (unsigned i = 0; i < (machine->mode == INSN_MODE_64 ? 16u : 8u); i++)
-        check(uc_reg_write(uc, machine->mode == INSN_MODE_64 ? gpr_64[i] : gpr_32[i], &regs->gpr[i]));
-    check(uc_reg_write(uc, UC_X86_REG_EFLAGS, &regs->rflags));
-    if (machine->mode == INSN_MODE_64) {
-        check(uc_reg_write(uc, UC_X86_REG_FS_BASE, &regs->segments[INSN_FS].base));
-        check(uc_reg_write(uc, UC_X86_REG_GS_BASE, &regs->segments[INSN_GS].base));
-    }
-    for (unsigned i = 0; machine->mode == INSN_MODE_16 && i < 6; i++) {
-        uint64_t selector = regs->segments[i].base >> 4;
-        check(uc_reg_write(uc, segment_ids[i], &selector));
-    }
-}
-
-static void store_their_registers(struct machine *machine, struct insn_regs *regs)
-{
-    uc_engine *uc = machine->uc;
-
-    for (unsigned i = 0; i < (machine->mode == INSN_MODE_64 ? 16u : 8u); i++) {
-        regs->gpr[i] = 0;
-        check(uc_reg_read(uc, machine->mode == INSN_MODE_64 ? gpr_64[i] : gpr_32[i], &regs->gpr[i]));
-    }
-    regs->rflags = 0;
-    check(uc_reg_read(uc, UC_X86_REG_EFLAGS, &regs->rflags));
-}
-
-/* ---- instructions ----------------------------------------------------------------------------------------------------- */
+/* ---- instructions ------------------------------------------------------------------------------------- */
 
 enum kind { KIND_PLAIN, KIND_LOGIC, KIND_BIT, KIND_BIT_REGISTER, KIND_STRING, KIND_PORT };
 
 struct form {
     uint8_t map; /* enum insn_map */
     uint8_t first, last;
-    int8_t member;   /* ModRM.reg, or -1 for any */
+    int8_t member; /* ModRM.reg, or -1 for any */
     bool has_modrm;
     bool lockable;
     enum kind kind;
 };
 
 /* clang-format off */
-/* LOCK NEG is left to test_decode_checks.c: QEMU up to 8 computes its flags from the wrong operand; an EPYC gives those of NEG. */
+/* LOCK NEG is left to test_decode_checks.c: Unicorn 2.0.1 computes its flags
+ * from the wrong operand; an EPYC gives those of NEG. */
 static const struct form forms[] = {
     {0, 0x00, 0x01, -1, true, true, KIND_PLAIN},  {0, 0x02, 0x03, -1, true, false, KIND_PLAIN},  /* ADD */
     {0, 0x08, 0x09, -1, true, true, KIND_LOGIC},  {0, 0x0A, 0x0B, -1, true, false, KIND_LOGIC},  /* OR */
@@ -281,7 +76,7 @@ static unsigned put_prefixes(uint8_t *bytes, const struct form *form, bool is_64
         bytes[n++] = 0xF0;
     if ((form->kind == KIND_STRING || form->kind == KIND_PORT) && below(2) == 0)
         bytes[n++] = below(2) ? 0xF2 : 0xF3;
-    if (is_64 && below(2) == 0) /* QEMU refuses C6 and C7 with REX.R, which hardware ignores */
+    if (is_64 && below(2) == 0) /* Unicorn refuses C6 and C7 with REX.R; hardware ignores it */
         bytes[n++] = (uint8_t)((0x40 | below(16)) & (form->first == 0xC6 ? ~4u : ~0u));
     return n;
 }
@@ -304,7 +99,8 @@ static void make_instruction(uint8_t *bytes, const struct form *form, bool is_64
 /* A place in guest memory, as an offset that the mode and the address size can hold. */
 static uint64_t some_offset(const struct insn *insn)
 {
-    return insn->mode == INSN_MODE_16 || insn->address_size == 2 ? 0x2000u + below(0x4000) : 0x80000u + below(0x40000);
+    return insn->mode == INSN_MODE_16 || insn->address_size == 2 ? 0x2000u + below(0x4000)
+                                                                 : 0x80000u + below(0x40000);
 }
 
 /* Overwrites the displacement so that the operand is likely to lie in guest memory. */
@@ -326,7 +122,9 @@ static void make_registers(struct insn_regs *regs, const struct insn *insn, enum
 {
     bool is_64 = insn->mode == INSN_MODE_64;
     /* With a narrow address size, the part of the register above it must not matter. */
-    uint64_t above = insn->address_size == 8 ? 0 : insn->address_size == 4 ? ~UINT64_C(0xFFFFFFFF) : ~UINT64_C(0xFFFF);
+    uint64_t above = insn->address_size == 8   ? 0
+                     : insn->address_size == 4 ? ~UINT64_C(0xFFFFFFFF)
+                                               : ~UINT64_C(0xFFFF);
 
     for (unsigned i = 0; i < 16; i++) {
         regs->gpr[i] = random_number() >> (below(4) == 0 ? below(64) : 0);
@@ -341,8 +139,9 @@ static void make_registers(struct insn_regs *regs, const struct insn *insn, enum
         regs->gpr[insn->index] = below(0x200) | (random_number() & above);
     if (insn->base != INSN_NO_GPR)
         regs->gpr[insn->base] = some_offset(insn) | (random_number() & above);
-    regs->gpr[INSN_RSP] = insn->mode == INSN_MODE_16 ? (random_number() & ~UINT64_C(0xFFFF)) | (0x2000u + below(0x4000))
-                                                     : 0x80000u + below(0x40000);
+    regs->gpr[INSN_RSP] = insn->mode == INSN_MODE_16
+                              ? (random_number() & ~UINT64_C(0xFFFF)) | (0x2000u + below(0x4000))
+                              : 0x80000u + below(0x40000);
     if (kind == KIND_STRING || kind == KIND_PORT) {
         regs->gpr[INSN_RSI] = some_offset(insn) | (random_number() & above);
         regs->gpr[INSN_RDI] = some_offset(insn) | (random_number() & above);
@@ -373,7 +172,7 @@ static void make_segments(struct insn_regs *regs, enum insn_mode mode)
     }
 }
 
-/* ---- comparison ------------------------------------------------------------------------------------------------------- */
+/* ---- comparison --------------------------------------------------------------------------------------- */
 
 static uint64_t defined_flags(const struct insn *insn, enum kind kind)
 {
@@ -392,8 +191,9 @@ static void show_writes(const char *whose, const struct writes *writes)
         printf("  %s write of %u bytes at %lx\n", whose, writes->size[i], writes->address[i]);
 }
 
-static void show_case(const struct machine *machine, const uint8_t *bytes, const struct insn *insn, const struct insn_regs *before,
-                      const struct insn_regs *ours, const struct insn_regs *theirs)
+static void show_case(const struct machine *machine, const uint8_t *bytes, const struct insn *insn,
+                      const struct insn_regs *before, const struct insn_regs *ours,
+                      const struct insn_regs *theirs)
 {
     static const char *const names[] = {"16", "32", "64"};
 
@@ -402,8 +202,8 @@ static void show_case(const struct machine *machine, const uint8_t *bytes, const
         printf(" %02x", bytes[i]);
     printf("\n");
     for (unsigned i = 0; i < 16; i++)
-        printf("  gpr %2u before %016lx ours %016lx theirs %016lx%s\n", i, before->gpr[i], ours->gpr[i], theirs->gpr[i],
-               ours->gpr[i] != theirs->gpr[i] ? " <--" : "");
+        printf("  gpr %2u before %016lx ours %016lx theirs %016lx%s\n", i, before->gpr[i], ours->gpr[i],
+               theirs->gpr[i], ours->gpr[i] != theirs->gpr[i] ? " <--" : "");
     printf("  rflags before %lx ours %lx theirs %lx\n", before->rflags, ours->rflags, theirs->rflags);
     show_writes("our", &machine->our_writes);
     show_writes("their", &machine->their_writes);
@@ -412,7 +212,8 @@ static void show_case(const struct machine *machine, const uint8_t *bytes, const
 static bool memory_agrees(struct machine *machine, const struct writes *writes)
 {
     for (unsigned i = 0; i < writes->count; i++)
-        if (memcmp(machine->our_memory + writes->address[i], machine->their_memory + writes->address[i], writes->size[i]) != 0)
+        if (memcmp(machine->our_memory + writes->address[i], machine->their_memory + writes->address[i],
+                   writes->size[i]) != 0)
             return false;
     return true;
 }
@@ -476,15 +277,19 @@ static bool run_case(struct machine *machine)
     uc_err error = uc_emu_start(machine->uc, machine->code, machine->code + insn.length, 0, 0);
     store_their_registers(machine, &theirs);
 
-    /* CMPXCHG, 32 bits, that succeeds: an EPYC leaves RAX alone (insn_exec.h, choice 3), QEMU 5 clears its upper half. */
-    if (insn.map == INSN_MAP_0F && insn.opcode == 0xB1 && insn.operand_size == 4 && (theirs.rflags & INSN_FLAG_ZF))
+    /* CMPXCHG, 32 bits, that succeeds: an EPYC leaves RAX alone (insn_exec.h, choice 3), Unicorn clears its
+     * upper half. */
+    if (insn.map == INSN_MAP_0F && insn.opcode == 0xB1 && insn.operand_size == 4 &&
+        (theirs.rflags & INSN_FLAG_ZF))
         theirs.gpr[INSN_RAX] = before.gpr[INSN_RAX];
 
     uint64_t flags = defined_flags(&insn, form->kind);
-    bool same = memcmp(ours.gpr, theirs.gpr, sizeof(ours.gpr)) == 0 && ((ours.rflags ^ theirs.rflags) & flags) == 0 &&
-                (ours.rflags & ~(uint64_t)INSN_FLAGS_STATUS) == (before.rflags & ~(uint64_t)INSN_FLAGS_STATUS) &&
-                memory_agrees(machine, &machine->our_writes) && memory_agrees(machine, &machine->their_writes) &&
-                memcmp(&machine->our_ports, &machine->their_ports, sizeof(struct ports)) == 0 && ours.rip == before.rip;
+    bool same =
+        memcmp(ours.gpr, theirs.gpr, sizeof(ours.gpr)) == 0 && ((ours.rflags ^ theirs.rflags) & flags) == 0 &&
+        (ours.rflags & ~(uint64_t)INSN_FLAGS_STATUS) == (before.rflags & ~(uint64_t)INSN_FLAGS_STATUS) &&
+        memory_agrees(machine, &machine->our_writes) && memory_agrees(machine, &machine->their_writes) &&
+        memcmp(&machine->our_ports, &machine->their_ports, sizeof(struct ports)) == 0 &&
+        ours.rip == before.rip;
     if (!same || error != UC_ERR_OK)
         show_case(machine, bytes, &insn, &before, &ours, &theirs);
     check(error);

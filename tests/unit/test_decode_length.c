@@ -1,8 +1,9 @@
 // LIBS: -lZydis
 /*
- * The instruction decoder against Zydis: random and structured byte strings in each mode. Whatever Zydis calls valid must be valid
- * with the same length and, for the legacy encoding, the same fields. 4,000,000 strings (a million a mode) by default; DECODE_STRINGS=N sets another
- * total, DECODE_SEED=N another seed. Also pins the choices listed in insn.h.
+ * The instruction decoder against Zydis: random and structured byte strings in each mode. Whatever Zydis
+ * calls valid must be valid with the same length and, for the legacy encoding, the same fields. 4,000,000
+ * strings (a million a mode) by default; DECODE_STRINGS=N sets another total, DECODE_SEED=N another seed.
+ * Also pins the choices listed in insn.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,9 +63,12 @@ struct tally {
     unsigned long excluded;
 };
 
-/* ---- strings ---------------------------------------------------------------------------------------------------------- */
+/* ---- strings
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
-static const uint8_t prefix_bytes[] = {0x66, 0x66, 0x67, 0xF2, 0xF3, 0xF0, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0x40, 0x48, 0x4F};
+static const uint8_t prefix_bytes[] = {0x66, 0x66, 0x67, 0xF2, 0xF3, 0xF0, 0x2E, 0x36,
+                                       0x3E, 0x26, 0x64, 0x65, 0x40, 0x48, 0x4F};
 
 static unsigned put_map(uint8_t *bytes, bool is_64)
 {
@@ -124,7 +128,7 @@ static void make_string(uint8_t *bytes, bool is_64)
         put_map(bytes + n, is_64);
 }
 
-/* ---- comparison ------------------------------------------------------------------------------------------------------- */
+/* ---- comparison --------------------------------------------------------------------------------------- */
 
 static void fail_string(const char *what, const struct mode_pair *pair, const uint8_t *bytes)
 {
@@ -141,8 +145,10 @@ static bool is_excluded(const ZydisDecodedInstruction *theirs)
     ZydisISAExt extension = theirs->meta.isa_ext;
 
     return theirs->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX || extension == ZYDIS_ISA_EXT_PADLOCK ||
-           extension == ZYDIS_ISA_EXT_KNC || extension == ZYDIS_ISA_EXT_KNCE || extension == ZYDIS_ISA_EXT_KNCV ||
-           (theirs->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && theirs->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT);
+           extension == ZYDIS_ISA_EXT_KNC || extension == ZYDIS_ISA_EXT_KNCE ||
+           extension == ZYDIS_ISA_EXT_KNCV ||
+           (theirs->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
+            theirs->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT);
 }
 
 static void compare_fields(const struct mode_pair *pair, const uint8_t *bytes, const struct insn *ours,
@@ -155,13 +161,15 @@ static void compare_fields(const struct mode_pair *pair, const uint8_t *bytes, c
     if (ours->has_modrm != has_modrm)
         fail_string("presence of ModRM", pair, bytes);
     /* MPX ignores 67h. */
-    if (ours->has_memory && ours->address_size * 8 != theirs->address_width && theirs->meta.isa_ext != ZYDIS_ISA_EXT_MPX)
+    if (ours->has_memory && ours->address_size * 8 != theirs->address_width &&
+        theirs->meta.isa_ext != ZYDIS_ISA_EXT_MPX)
         fail_string("address size", pair, bytes);
-    if (has_modrm && ours->modrm != (theirs->raw.modrm.mod << 6 | theirs->raw.modrm.reg << 3 | theirs->raw.modrm.rm))
+    if (has_modrm &&
+        ours->modrm != (theirs->raw.modrm.mod << 6 | theirs->raw.modrm.reg << 3 | theirs->raw.modrm.rm))
         fail_string("ModRM", pair, bytes);
     if (ours->displacement_size * 8 != theirs->raw.disp.size ||
-        (ours->displacement_size != 0 && ours->displacement_size != 8 && !(theirs->opcode >= 0xA0 && theirs->opcode <= 0xA3) &&
-         ours->displacement != theirs->raw.disp.value))
+        (ours->displacement_size != 0 && ours->displacement_size != 8 &&
+         !(theirs->opcode >= 0xA0 && theirs->opcode <= 0xA3) && ours->displacement != theirs->raw.disp.value))
         fail_string("displacement", pair, bytes);
     if (ours->immediate_size * 8 != theirs->raw.imm[0].size)
         fail_string("immediate size", pair, bytes);
@@ -182,12 +190,14 @@ static uint8_t gpr_of(ZydisRegister reg)
     return (uint8_t)id;
 }
 
-/* A general register named by ModRM.reg or by the opcode, in the primary map: as wide as the operand size, but for segment moves. */
+/* A general register named by ModRM.reg or by the opcode, in the primary map: as wide as the operand size,
+ * but for segment moves. */
 static bool shows_operand_size(const ZydisDecodedInstruction *theirs, const ZydisDecodedOperand *operand)
 {
     return theirs->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && theirs->opcode != 0x63 &&
            operand->type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_of(operand->reg.value) != INSN_NO_GPR &&
-           (operand->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG || operand->encoding == ZYDIS_OPERAND_ENCODING_OPCODE);
+           (operand->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG ||
+            operand->encoding == ZYDIS_OPERAND_ENCODING_OPCODE);
 }
 
 /* The ModRM memory operand with its registers, scale and effective segment. */
@@ -199,9 +209,11 @@ static void compare_operands(const struct mode_pair *pair, const uint8_t *bytes,
 
         if (shows_operand_size(theirs, operand) && ours->operand_size * 8 != operand->size)
             fail_string("operand size", pair, bytes);
-        if (operand->type != ZYDIS_OPERAND_TYPE_MEMORY || operand->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
+        if (operand->type != ZYDIS_OPERAND_TYPE_MEMORY ||
+            operand->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
             continue;
-        /* Zydis 4.0.0 makes REX.B turn "no base" into R13 there; the SDM, AMD and binutils don't (test_decode_exec: Unicorn neither). */
+        /* Zydis 4.0.0 makes REX.B turn "no base" into R13 there; the SDM, AMD and binutils don't
+         * (test_decode_exec: Unicorn neither). */
         if (theirs->raw.modrm.mod == 0 && (ours->sib & 7) == 5 && (ours->prefix.rex & 1))
             continue;
         bool rip = operand->mem.base == ZYDIS_REGISTER_RIP || operand->mem.base == ZYDIS_REGISTER_EIP;
@@ -209,17 +221,20 @@ static void compare_operands(const struct mode_pair *pair, const uint8_t *bytes,
             fail_string("memory base", pair, bytes);
         if (operand->mem.type == ZYDIS_MEMOP_TYPE_MIB || theirs->meta.isa_ext == ZYDIS_ISA_EXT_AMX_TILE)
             continue;
-        if (ours->index != gpr_of(operand->mem.index) || (ours->index != INSN_NO_GPR && ours->scale != operand->mem.scale))
+        if (ours->index != gpr_of(operand->mem.index) ||
+            (ours->index != INSN_NO_GPR && ours->scale != operand->mem.scale))
             fail_string("memory index", pair, bytes);
-        if (theirs->attributes & ZYDIS_ATTRIB_HAS_NOTRACK) /* 3E before a near indirect branch: no DS override to Zydis */
+        if (theirs->attributes &
+            ZYDIS_ATTRIB_HAS_NOTRACK) /* 3E before a near indirect branch: no DS override to Zydis */
             continue;
-        if (operand->mem.type == ZYDIS_MEMOP_TYPE_MEM && ours->segment != ZydisRegisterGetId(operand->mem.segment))
+        if (operand->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+            ours->segment != ZydisRegisterGetId(operand->mem.segment))
             fail_string("segment", pair, bytes);
     }
 }
 
-static void compare(const struct mode_pair *pair, const ZydisDecoder *decoder, const uint8_t *bytes, size_t available,
-                    struct tally *tally)
+static void compare(const struct mode_pair *pair, const ZydisDecoder *decoder, const uint8_t *bytes,
+                    size_t available, struct tally *tally)
 {
     uint8_t *exact = malloc(available + 1); /* the sanitizer guards its end */
     ZydisDecodedInstruction theirs;
@@ -233,7 +248,8 @@ static void compare(const struct mode_pair *pair, const ZydisDecoder *decoder, c
 
     if (status == INSN_OK && (ours.length == 0 || ours.length > MIN(available, INSN_MAX_LENGTH)))
         fail_string("length out of range", pair, bytes);
-    bool is_knc_branch = ours.encoding == INSN_VEX && (ours.opcode & 0xFE) == 0x84; /* with a displacement, to Zydis */
+    bool is_knc_branch =
+        ours.encoding == INSN_VEX && (ours.opcode & 0xFE) == 0x84; /* with a displacement, to Zydis */
     if (ZYAN_SUCCESS(their_status)) {
         if (is_excluded(&theirs)) {
             tally->excluded++;
@@ -247,7 +263,8 @@ static void compare(const struct mode_pair *pair, const ZydisDecoder *decoder, c
             ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 
             compare_fields(pair, bytes, &ours, &theirs);
-            if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(decoder, &context, &theirs, operands, theirs.operand_count)))
+            if (!ZYAN_SUCCESS(
+                    ZydisDecoderDecodeOperands(decoder, &context, &theirs, operands, theirs.operand_count)))
                 fail_string("Zydis' operands", pair, bytes);
             compare_operands(pair, bytes, &ours, &theirs, operands);
         }
@@ -280,10 +297,12 @@ static void run_mode(const struct mode_pair *pair)
         uint8_t bytes[STRING_LENGTH];
 
         make_string(bytes, insn_mode_is_64(pair->mode));
-        compare(pair, &decoder, bytes, random_below(8) == 0 ? random_below(STRING_LENGTH + 1) : STRING_LENGTH, &tally);
+        compare(pair, &decoder, bytes, random_below(8) == 0 ? random_below(STRING_LENGTH + 1) : STRING_LENGTH,
+                &tally);
     }
-    printf("mode %s: %lu valid, %lu undefined, %lu truncated, %lu undefined but with a length, %lu left out\n", pair->name,
-           tally.both_valid, tally.both_invalid, tally.truncated, tally.only_ours, tally.excluded);
+    printf(
+        "mode %s: %lu valid, %lu undefined, %lu truncated, %lu undefined but with a length, %lu left out\n",
+        pair->name, tally.both_valid, tally.both_invalid, tally.truncated, tally.only_ours, tally.excluded);
     assert_true(tally.both_valid > strings / 4);
 }
 
@@ -311,7 +330,7 @@ static void test_mode_64_intel(void **state)
     run_mode(&modes[3]);
 }
 
-/* ---- properties and choices ------------------------------------------------------------------------------------------- */
+/* ---- properties and choices --------------------------------------------------------------------------- */
 
 /* Every proper prefix of a valid instruction is truncated, and nothing behind it matters. */
 static void test_truncation(void **state)
@@ -346,21 +365,21 @@ struct known {
 
 static const struct known known[] = {
     /* what the monitor steps over */
-    {"0FA2", INSN_MODE_64, 2},       /* CPUID */
-    {"660FA2", INSN_MODE_64, 3},     /* CPUID with an idle prefix */
-    {"0F32", INSN_MODE_32, 2},       /* RDMSR */
-    {"F4", INSN_MODE_16, 1},         /* HLT */
-    {"E440", INSN_MODE_16, 2},       /* IN AL,40h */
-    {"66ED", INSN_MODE_64, 2},       /* IN AX,DX */
-    {"F36C", INSN_MODE_64, 2},       /* REP INSB */
-    {"440F22C0", INSN_MODE_64, 4},   /* MOV CR8,RAX */
-    {"0F2004", INSN_MODE_64, 3},     /* MOV RSP,CR0: mod is ignored, no SIB */
-    {"F00F20C0", INSN_MODE_32, 4},   /* MOV EAX,CR8 by LOCK (AMD) */
-    {"0F08", INSN_MODE_64, 2},       /* INVD */
-    {"0F01D9", INSN_MODE_64, 3},     /* VMMCALL */
-    {"0F01F9", INSN_MODE_64, 3},     /* RDTSCP */
-    {"0F0138", INSN_MODE_64, 3},     /* INVLPG [RAX] */
-    {"0FC7F0", INSN_MODE_64, 3},     /* RDRAND */
+    {"0FA2", INSN_MODE_64, 2},     /* CPUID */
+    {"660FA2", INSN_MODE_64, 3},   /* CPUID with an idle prefix */
+    {"0F32", INSN_MODE_32, 2},     /* RDMSR */
+    {"F4", INSN_MODE_16, 1},       /* HLT */
+    {"E440", INSN_MODE_16, 2},     /* IN AL,40h */
+    {"66ED", INSN_MODE_64, 2},     /* IN AX,DX */
+    {"F36C", INSN_MODE_64, 2},     /* REP INSB */
+    {"440F22C0", INSN_MODE_64, 4}, /* MOV CR8,RAX */
+    {"0F2004", INSN_MODE_64, 3},   /* MOV RSP,CR0: mod is ignored, no SIB */
+    {"F00F20C0", INSN_MODE_32, 4}, /* MOV EAX,CR8 by LOCK (AMD) */
+    {"0F08", INSN_MODE_64, 2},     /* INVD */
+    {"0F01D9", INSN_MODE_64, 3},   /* VMMCALL */
+    {"0F01F9", INSN_MODE_64, 3},   /* RDTSCP */
+    {"0F0138", INSN_MODE_64, 3},   /* INVLPG [RAX] */
+    {"0FC7F0", INSN_MODE_64, 3},   /* RDRAND */
     /* 66h and near branches */
     {"66E81122334455", INSN_MODE_64, 4},
     {"66E81122334455", INSN_MODE_64_INTEL, 6},
@@ -376,8 +395,8 @@ static const struct known known[] = {
     {"9A112233445566", INSN_MODE_32, 7},
     {"9A112233445566", INSN_MODE_64, 0},
     {"C8112233", INSN_MODE_64, 4},
-    {"660F78C01122", INSN_MODE_64, 6},     /* EXTRQ xmm0,11h,22h */
-    {"0F78C0", INSN_MODE_64, 3},           /* VMREAD */
+    {"660F78C01122", INSN_MODE_64, 6}, /* EXTRQ xmm0,11h,22h */
+    {"0F78C0", INSN_MODE_64, 3},       /* VMREAD */
     /* 1: undefined slots, also by mode */
     {"0F04", INSN_MODE_64, 0},
     {"0F38FF00", INSN_MODE_64, 0},
@@ -444,8 +463,9 @@ static void test_segment_overrides(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mode_16),      cmocka_unit_test(test_mode_32),    cmocka_unit_test(test_mode_64_amd),
-        cmocka_unit_test(test_mode_64_intel), cmocka_unit_test(test_truncation), cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_mode_16),           cmocka_unit_test(test_mode_32),
+        cmocka_unit_test(test_mode_64_amd),       cmocka_unit_test(test_mode_64_intel),
+        cmocka_unit_test(test_truncation),        cmocka_unit_test(test_choices),
         cmocka_unit_test(test_segment_overrides),
     };
 

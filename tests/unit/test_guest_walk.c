@@ -1,7 +1,8 @@
 /*
- * The guest page-table walk against a slow model written from AMD APM vol. 2, "Page Translation and Protection": one plain procedure per
- * paging mode, level by level, no shared code. Random tables, registers and accesses; status, address, error code and every byte of the
- * tables (Accessed, Dirty) must come out the same. WALK_CASES=N sets the number of cases (default 400,000).
+ * The guest page-table walk against a slow model written from AMD APM vol. 2, "Page Translation and
+ * Protection": one plain procedure per paging mode, level by level, no shared code. Random tables, registers
+ * and accesses; status, address, error code and every byte of the tables (Accessed, Dirty) must come out the
+ * same. WALK_CASES=N sets the number of cases (default 400,000).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +31,7 @@ static bool chance(unsigned one_in)
     return (random_number() >> 33) % one_in == 0;
 }
 
-/* ---- guest-physical memory -------------------------------------------------------------------------------------------- */
+/* ---- guest-physical memory ---------------------------------------------------------------------------- */
 
 struct memory {
     uint8_t bytes[MEMORY_SIZE];
@@ -54,7 +55,8 @@ static uint64_t memory_read(void *opaque, uint64_t gpa, unsigned size)
     return value;
 }
 
-static bool memory_compare_exchange(void *opaque, uint64_t gpa, unsigned size, uint64_t expected, uint64_t desired)
+static bool memory_compare_exchange(void *opaque, uint64_t gpa, unsigned size, uint64_t expected,
+                                    uint64_t desired)
 {
     struct memory *memory = opaque;
     uint64_t value = memory_read(memory, gpa, size);
@@ -72,7 +74,7 @@ static bool memory_compare_exchange(void *opaque, uint64_t gpa, unsigned size, u
     return true;
 }
 
-/* ---- the model -------------------------------------------------------------------------------------------------------- */
+/* ---- the model ---------------------------------------------------------------------------------------- */
 
 struct model {
     const struct walk_context *context;
@@ -108,7 +110,8 @@ static struct outcome model_fault(const struct model *model, bool present, bool 
     bool fetch = model->access == WALK_EXECUTE && (model_nx(model) || cr4_bit(model, 20));
 
     return (struct outcome){.status = WALK_FAULT,
-                            .error_code = (uint32_t)(present * 1 + writes * 2 + user * 4 + reserved * 8 + fetch * 16)};
+                            .error_code =
+                                (uint32_t)(present * 1 + writes * 2 + user * 4 + reserved * 8 + fetch * 16)};
 }
 
 /* The table of "Page-Protection Checks", row by row. */
@@ -148,7 +151,8 @@ static struct outcome model_finish(struct model *model, uint64_t page, uint64_t 
         if (writes && i + 1 == model->seen_count)
             model->memory->bytes[model->seen[i]] |= 0x40;
     }
-    return (struct outcome){.status = WALK_OK, .gpa = page + (model->linear & (page_size - 1)), .page_size = page_size};
+    return (struct outcome){
+        .status = WALK_OK, .gpa = page + (model->linear & (page_size - 1)), .page_size = page_size};
 }
 
 /* Reads an entry and takes its permissions into account. */
@@ -210,7 +214,8 @@ static struct outcome model_pae(struct model *model)
     bool nxe = model->context->efer >> 11 & 1;
 
     model->entry_size = 8;
-    uint64_t pdpte = memory_read(model->memory, (model->context->cr3 & 0xFFFFFFE0) + (model->linear >> 30 & 3) * 8, 8);
+    uint64_t pdpte =
+        memory_read(model->memory, (model->context->cr3 & 0xFFFFFFE0) + (model->linear >> 30 & 3) * 8, 8);
     if (!(pdpte & 1))
         return model_fault(model, false, false);
     if (any_set(pdpte, 2, 1) || any_set(pdpte, 8, 5) || any_set(pdpte, 63, maxphyaddr))
@@ -237,7 +242,8 @@ static struct outcome model_pae(struct model *model)
 /* True if an entry of a 4- or 5-level table has a bit set that each of them reserves. */
 static bool long_reserved(const struct model *model, uint64_t entry)
 {
-    return any_set(entry, 51, model->context->maxphyaddr) || (!(model->context->efer >> 11 & 1) && entry >> 63);
+    return any_set(entry, 51, model->context->maxphyaddr) ||
+           (!(model->context->efer >> 11 & 1) && entry >> 63);
 }
 
 static struct outcome model_long(struct model *model)
@@ -284,9 +290,15 @@ static struct outcome model_long(struct model *model)
     return model_finish(model, address_of(model, pte, 12), 0x1000);
 }
 
-static struct outcome model_walk(const struct walk_context *context, struct memory *memory, uint64_t linear, enum walk_access access)
+static struct outcome model_walk(const struct walk_context *context, struct memory *memory, uint64_t linear,
+                                 enum walk_access access)
 {
-    struct model model = {.context = context, .memory = memory, .linear = linear, .access = access, .writable = true, .user = true};
+    struct model model = {.context = context,
+                          .memory = memory,
+                          .linear = linear,
+                          .access = access,
+                          .writable = true,
+                          .user = true};
 
     if (context->efer >> 10 & 1)
         return model_long(&model);
@@ -296,7 +308,7 @@ static struct outcome model_walk(const struct walk_context *context, struct memo
     return cr4_bit(&model, 5) ? model_pae(&model) : model_32(&model);
 }
 
-/* ---- random cases ----------------------------------------------------------------------------------------------------- */
+/* ---- random cases ------------------------------------------------------------------------------------- */
 
 enum mode { MODE_NONE, MODE_32, MODE_PAE, MODE_4_LEVEL, MODE_5_LEVEL };
 
@@ -320,7 +332,8 @@ static void make_context(struct walk_context *context, enum mode mode)
     context->global_bit_reserved = chance(2);
 }
 
-/* An entry that is likely to lead somewhere: P and mostly R/W and U/S, an address in memory, rarely anything else. */
+/* An entry that is likely to lead somewhere: P and mostly R/W and U/S, an address in memory, rarely anything
+ * else. */
 static uint64_t make_entry(bool pdpte)
 {
     uint64_t entry = (random_number() & (MEMORY_SIZE - 0x1000)) | 1;
@@ -344,7 +357,8 @@ static uint64_t make_entry(bool pdpte)
 }
 
 /* Puts random entries on the path of `linear`, level by level, following what is there. */
-static void make_path(struct memory *memory, const struct walk_context *context, uint64_t linear, enum mode mode)
+static void make_path(struct memory *memory, const struct walk_context *context, uint64_t linear,
+                      enum mode mode)
 {
     static const struct {
         unsigned count, bits, size;
@@ -379,7 +393,8 @@ static void run_mode(enum mode mode)
         struct walk_result result;
 
         if (mode >= MODE_4_LEVEL && !chance(50))
-            linear = (uint64_t)((int64_t)(linear << (mode == MODE_4_LEVEL ? 16 : 7)) >> (mode == MODE_4_LEVEL ? 16 : 7));
+            linear = (uint64_t)((int64_t)(linear << (mode == MODE_4_LEVEL ? 16 : 7)) >>
+                                (mode == MODE_4_LEVEL ? 16 : 7));
         make_context(&context, mode);
         make_path(ours, &context, mode >= MODE_4_LEVEL ? linear : linear & 0xFFFFFFFF, mode);
         memcpy(theirs->bytes, ours->bytes, MEMORY_SIZE);
@@ -387,18 +402,19 @@ static void run_mode(enum mode mode)
         const struct walk_memory memory = {memory_read, memory_compare_exchange, ours};
         enum walk_status status = guest_walk(&context, &memory, linear, access, &result);
         struct outcome expected = model_walk(&context, theirs, linear, access);
-        bool same = status == expected.status && result.gpa == expected.gpa && result.page_size == expected.page_size &&
-                    result.error_code == expected.error_code && memcmp(ours->bytes, theirs->bytes, MEMORY_SIZE) == 0;
+        bool same = status == expected.status && result.gpa == expected.gpa &&
+                    result.page_size == expected.page_size && result.error_code == expected.error_code &&
+                    memcmp(ours->bytes, theirs->bytes, MEMORY_SIZE) == 0;
         if (!same)
-            printf("mode %d linear %lx access %d: status %d/%d gpa %lx/%lx size %lx/%lx error %x/%x\n", mode, linear, access, status,
-                   expected.status, result.gpa, expected.gpa, result.page_size, expected.page_size, result.error_code,
-                   expected.error_code);
+            printf("mode %d linear %lx access %d: status %d/%d gpa %lx/%lx size %lx/%lx error %x/%x\n", mode,
+                   linear, access, status, expected.status, result.gpa, expected.gpa, result.page_size,
+                   expected.page_size, result.error_code, expected.error_code);
         assert_true(same);
         counts[status]++;
         reserved += status == WALK_FAULT && (result.error_code & WALK_ERROR_RSVD);
     }
-    printf("%u translated, %u faults (%u reserved bits), %u not canonical\n", counts[WALK_OK], counts[WALK_FAULT], reserved,
-           counts[WALK_NOT_CANONICAL]);
+    printf("%u translated, %u faults (%u reserved bits), %u not canonical\n", counts[WALK_OK],
+           counts[WALK_FAULT], reserved, counts[WALK_NOT_CANONICAL]);
     assert_true(counts[WALK_OK] > cases / 10);
     free(ours);
     free(theirs);
@@ -434,7 +450,9 @@ static void test_5_level(void **state)
     run_mode(MODE_5_LEVEL);
 }
 
-/* ---- choices ---------------------------------------------------------------------------------------------------------- */
+/* ---- choices
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* A 4-level walk of address 0 with tables at 0, 1000h, 2000h and 3000h, all entries writable and user. */
 static void make_simple(struct memory *memory, struct walk_context *context)
@@ -444,7 +462,8 @@ static void make_simple(struct memory *memory, struct walk_context *context)
     memset(memory, 0, sizeof(*memory));
     for (unsigned i = 0; i < 4; i++)
         memcpy(memory->bytes + 0x1000 * i, &entries[i], 8);
-    *context = (struct walk_context){.cr0 = UINT64_C(0x80010001), .cr4 = 0x20, .efer = 0xC00, .cpl = 3, .maxphyaddr = 40};
+    *context = (struct walk_context){
+        .cr0 = UINT64_C(0x80010001), .cr4 = 0x20, .efer = 0xC00, .cpl = 3, .maxphyaddr = 40};
 }
 
 static struct memory simple;
@@ -536,8 +555,9 @@ static void test_tables_outside_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_paging), cmocka_unit_test(test_32_bit),     cmocka_unit_test(test_pae),
-        cmocka_unit_test(test_4_level),   cmocka_unit_test(test_5_level),    cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_no_paging),  cmocka_unit_test(test_32_bit),
+        cmocka_unit_test(test_pae),        cmocka_unit_test(test_4_level),
+        cmocka_unit_test(test_5_level),    cmocka_unit_test(test_choices),
         cmocka_unit_test(test_contention), cmocka_unit_test(test_tables_outside_memory),
     };
 

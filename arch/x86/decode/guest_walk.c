@@ -1,21 +1,28 @@
 /*
- * The guest page-table walk. Contract, choices and sources: guest_walk.h. One loop for all modes; what differs between them is a
- * `struct format`: entry size, levels, index bits and reserved bits.
+ * The guest page-table walk. Contract, choices and sources: guest_walk.h. One loop for all modes; what
+ * differs between them is a `struct format`: entry size, levels, index bits and reserved bits.
  */
 #include "arch/x86/decode/guest_walk.h"
 
-enum { CR0_WP = 1 << 16, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, CR4_LA57 = 1 << 12, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21 };
-#define CR0_PG BIT64(31)
+enum {
+    CR0_WP = 1 << 16,
+    CR4_PSE = 1 << 4,
+    CR4_PAE = 1 << 5,
+    CR4_LA57 = 1 << 12,
+    CR4_SMEP = 1 << 20,
+    CR4_SMAP = 1 << 21
+};
+#define CR0_PG   BIT64(31)
 #define EFER_LMA BIT64(10)
 #define EFER_NXE BIT64(11)
 
-#define ENTRY_P BIT64(0)
+#define ENTRY_P  BIT64(0)
 #define ENTRY_RW BIT64(1)
 #define ENTRY_US BIT64(2)
-#define ENTRY_A BIT64(5)
-#define ENTRY_D BIT64(6)
+#define ENTRY_A  BIT64(5)
+#define ENTRY_D  BIT64(6)
 #define ENTRY_PS BIT64(7)
-#define ENTRY_G BIT64(8)
+#define ENTRY_G  BIT64(8)
 #define ENTRY_NX BIT64(63)
 
 #define MAX_LEVELS 5
@@ -38,8 +45,8 @@ struct walk {
     struct format format;
     uint64_t linear;
     enum walk_access access;
-    unsigned leaf;                     /* the level that maps the page */
-    uint64_t entry[MAX_LEVELS + 1];    /* by level */
+    unsigned leaf;                  /* the level that maps the page */
+    uint64_t entry[MAX_LEVELS + 1]; /* by level */
     uint64_t entry_gpa[MAX_LEVELS + 1];
 };
 
@@ -99,7 +106,8 @@ static uint64_t reserved_high(const struct walk *walk)
 
 static uint64_t reserved_bits_32(const struct walk *walk, bool large)
 {
-    unsigned beyond = MIN(walk->context->maxphyaddr, 40u) - 32; /* address bits that entry bits 20:13 can hold */
+    unsigned beyond =
+        MIN(walk->context->maxphyaddr, 40u) - 32; /* address bits that entry bits 20:13 can hold */
 
     return large ? bits(21, 13 + beyond) : 0;
 }
@@ -229,7 +237,8 @@ static bool set_accessed_dirty(const struct walk *walk)
             continue;
         if (level == walk->leaf && is_write(walk->access))
             desired |= ENTRY_D;
-        if (desired != entry && !memory->compare_exchange(memory->opaque, walk->entry_gpa[level], walk->format.entry_size, entry, desired))
+        if (desired != entry && !memory->compare_exchange(memory->opaque, walk->entry_gpa[level],
+                                                          walk->format.entry_size, entry, desired))
             return false;
     }
     return true;
@@ -253,10 +262,14 @@ static bool is_canonical(const struct format *format, uint64_t linear)
     return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
 }
 
-enum walk_status guest_walk(const struct walk_context *context, const struct walk_memory *memory, uint64_t linear,
-                            enum walk_access access, struct walk_result *result)
+enum walk_status guest_walk(const struct walk_context *context, const struct walk_memory *memory,
+                            uint64_t linear, enum walk_access access, struct walk_result *result)
 {
-    struct walk walk = {.context = context, .memory = memory, .format = format_of(context), .linear = linear, .access = access};
+    struct walk walk = {.context = context,
+                        .memory = memory,
+                        .format = format_of(context),
+                        .linear = linear,
+                        .access = access};
 
     *result = (struct walk_result){0};
     if (walk.format.paging != PAGING_LONG)

@@ -61,7 +61,8 @@ static uint64_t logic(unsigned size, uint64_t result, uint64_t *rflags)
     return result;
 }
 
-uint64_t alu_binary(enum alu_operation operation, unsigned size, uint64_t left, uint64_t right, uint64_t *rflags)
+uint64_t alu_binary(enum alu_operation operation, unsigned size, uint64_t left, uint64_t right,
+                    uint64_t *rflags)
 {
     unsigned carry = *rflags & INSN_FLAG_CF ? 1 : 0;
 

@@ -1,6 +1,6 @@
 /*
- * Instructions that read memory, compute, and mostly write it back: the ALU group, increments, bit tests, exchanges. Registers and flags
- * change only behind the last memory access. Sources and choices: insn_exec.h.
+ * Instructions that read memory, compute, and mostly write it back: the ALU group, increments, bit tests,
+ * exchanges. Registers and flags change only behind the last memory access. Sources and choices: insn_exec.h.
  */
 #include "arch/x86/decode/insn_handlers.h"
 
@@ -41,7 +41,8 @@ static bool exec_not_neg(struct exec *exec, unsigned size, bool is_neg)
     struct operand operand;
     uint64_t value;
 
-    if (!exec_operand(exec, size, true, &operand) || !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &value))
+    if (!exec_operand(exec, size, true, &operand) ||
+        !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &value))
         return false;
     uint64_t result = is_neg ? alu_negate(size, value, &flags) : ~value;
     if (!exec_operand_write(exec, &operand, result))
@@ -68,7 +69,8 @@ bool exec_inc_dec(struct exec *exec, unsigned size)
     struct operand operand;
     uint64_t value;
 
-    if (!exec_operand(exec, size, true, &operand) || !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &value))
+    if (!exec_operand(exec, size, true, &operand) ||
+        !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &value))
         return false;
     uint64_t result = is_dec ? alu_decrement(size, value, &flags) : alu_increment(size, value, &flags);
     if (!exec_operand_write(exec, &operand, result))
@@ -117,7 +119,8 @@ bool exec_bit_immediate(struct exec *exec)
     if (member < 4)
         return exec_fault(exec, INSN_VECTOR_UD);
     return bit_at(exec, exec_effective_address(exec, exec->regs->gpr[INSN_RSP]),
-                  (unsigned)insn->immediate & (8u * insn->operand_size - 1), (enum alu_bit_operation)(member & 3));
+                  (unsigned)insn->immediate & (8u * insn->operand_size - 1),
+                  (enum alu_bit_operation)(member & 3));
 }
 
 bool exec_xchg(struct exec *exec, unsigned size)
@@ -125,7 +128,8 @@ bool exec_xchg(struct exec *exec, unsigned size)
     struct operand operand;
     uint64_t old;
 
-    if (!exec_operand(exec, size, true, &operand) || !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &old) ||
+    if (!exec_operand(exec, size, true, &operand) ||
+        !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &old) ||
         !exec_operand_write(exec, &operand, exec_read_gpr(exec, exec->insn->reg, size)))
         return false;
     exec_write_gpr(exec, exec->insn->reg, size, old);
@@ -138,7 +142,8 @@ bool exec_xadd(struct exec *exec, unsigned size)
     struct operand operand;
     uint64_t old;
 
-    if (!exec_operand(exec, size, true, &operand) || !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &old))
+    if (!exec_operand(exec, size, true, &operand) ||
+        !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &old))
         return false;
     uint64_t sum = alu_binary(ALU_ADD, size, old, exec_read_gpr(exec, exec->insn->reg, size), &flags);
     if (!exec_operand_write(exec, &operand, sum))
@@ -154,7 +159,8 @@ bool exec_cmpxchg(struct exec *exec, unsigned size)
     struct operand operand;
     uint64_t old;
 
-    if (!exec_operand(exec, size, true, &operand) || !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &old))
+    if (!exec_operand(exec, size, true, &operand) ||
+        !exec_operand_read(exec, &operand, INSN_READ_MODIFY, &old))
         return false;
     alu_binary(ALU_CMP, size, exec_read_gpr(exec, INSN_RAX, size), old, &flags);
     bool equal = (flags & INSN_FLAG_ZF) != 0;

@@ -1,6 +1,6 @@
 /*
- * The decoder's place in the byte stream, and what its three parts hand to each other: prefixes (insn_prefix.c), opcode and immediates
- * (insn_decode.c), ModRM (insn_modrm.c). Internal to arch/x86/decode.
+ * The decoder's place in the byte stream, and what its three parts hand to each other: prefixes
+ * (insn_prefix.c), opcode and immediates (insn_decode.c), ModRM (insn_modrm.c). Internal to arch/x86/decode.
  */
 #ifndef ARCH_X86_DECODE_INSN_CURSOR_H
 #define ARCH_X86_DECODE_INSN_CURSOR_H
@@ -13,9 +13,9 @@ enum { EXTEND_B = 1, EXTEND_X = 2, EXTEND_R = 4, EXTEND_W = 8 };
 struct insn_cursor {
     const uint8_t *bytes;
     unsigned position;
-    unsigned limit;     /* bytes that may be read: available, at most 15 */
-    bool overrun;       /* something wanted a byte past the limit; zeros were delivered instead */
-    uint8_t extend;     /* EXTEND_* */
+    unsigned limit; /* bytes that may be read: available, at most 15 */
+    bool overrun;   /* something wanted a byte past the limit; zeros were delivered instead */
+    uint8_t extend; /* EXTEND_* */
 };
 
 static inline uint8_t insn_cursor_next(struct insn_cursor *cursor)
@@ -59,15 +59,16 @@ static inline int64_t insn_sign_extend(uint64_t value, unsigned size)
 void insn_take_prefixes(struct insn_cursor *cursor, struct insn *insn);
 
 /*
- * Takes the rest of a VEX, EVEX or XOP prefix whose first byte (C4, C5, 62, 8F) has been taken, then the opcode: fills encoding, map,
- * opcode and cursor->extend. False: that prefix is undefined here.
+ * Takes the rest of a VEX, EVEX or XOP prefix whose first byte (C4, C5, 62, 8F) has been taken, then the
+ * opcode: fills encoding, map, opcode and cursor->extend. False: that prefix is undefined here.
  */
 bool insn_take_vector_prefix(struct insn_cursor *cursor, struct insn *insn, uint8_t first);
 
 /* Is this C4, C5, 62 or 8F (already taken) such a prefix, or the old instruction? Looks at the next byte. */
 bool insn_is_vector_prefix(struct insn_cursor *cursor, const struct insn *insn, uint8_t first);
 
-/* Takes ModRM, SIB and displacement. `register_only`: mod is ignored (MOV to and from control and debug registers). */
+/* Takes ModRM, SIB and displacement. `register_only`: mod is ignored (MOV to and from control and debug
+ * registers). */
 void insn_take_modrm(struct insn_cursor *cursor, struct insn *insn, bool register_only);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The instruction decoder's main line: prefixes, opcode and map, operand and address size, ModRM, immediates. Contract, sources and
- * choices: insn.h.
+ * The instruction decoder's main line: prefixes, opcode and map, operand and address size, ModRM, immediates.
+ * Contract, sources and choices: insn.h.
  */
 #include "arch/x86/decode/insn_cursor.h"
 #include "arch/x86/decode/insn_tables.h"
@@ -117,7 +117,8 @@ static unsigned insn_group(const struct insn *insn)
         if (insn->opcode == 0xB8) /* POPCNT */
             return insn->prefix.repeat == 0xF3 ? 0 : OP_UNDEFINED;
         /* 0F 78: VMREAD, or with 66 or F2 EXTRQ and INSERTQ with two immediate bytes */
-        bool two_bytes = insn->prefix.repeat == 0xF2 || (insn->prefix.repeat == 0 && insn->prefix.operand_size);
+        bool two_bytes =
+            insn->prefix.repeat == 0xF2 || (insn->prefix.repeat == 0 && insn->prefix.operand_size);
         return two_bytes ? OP_WORD : 0;
     }
     switch (insn->opcode) {
@@ -158,7 +159,8 @@ static void take_immediates(struct insn_cursor *cursor, struct insn *insn, unsig
         insn->immediate_size = (uint8_t)full;
     else if (attributes & OP_WIDE)
         insn->immediate_size = insn->operand_size;
-    insn->immediate = insn_sign_extend(insn_cursor_number(cursor, insn->immediate_size), insn->immediate_size);
+    insn->immediate =
+        insn_sign_extend(insn_cursor_number(cursor, insn->immediate_size), insn->immediate_size);
 
     if (attributes & OP_FAR)
         insn->immediate2 = (uint16_t)insn_cursor_number(cursor, 2);
@@ -200,7 +202,8 @@ static bool take_instruction(struct insn_cursor *cursor, struct insn *insn)
     return !cursor->overrun;
 }
 
-enum insn_decode_status insn_decode(const uint8_t *bytes, size_t available, enum insn_mode mode, struct insn *out)
+enum insn_decode_status insn_decode(const uint8_t *bytes, size_t available, enum insn_mode mode,
+                                    struct insn *out)
 {
     struct insn_cursor cursor = {
         .bytes = bytes,

@@ -1,6 +1,6 @@
 /*
- * The executor's dispatch: which handler carries out which opcode. Only forms that touch memory reach a handler; all else is
- * INSN_UNSUPPORTED. Contract, sources and choices: insn_exec.h.
+ * The executor's dispatch: which handler carries out which opcode. Only forms that touch memory reach a
+ * handler; all else is INSN_UNSUPPORTED. Contract, sources and choices: insn_exec.h.
  */
 #include "arch/x86/decode/insn_handlers.h"
 
@@ -76,12 +76,14 @@ static bool exec_primary_modrm(struct exec *exec)
         return exec_alu_row(exec, size);
     switch (insn->opcode) {
     case 0x63: /* ARPL outside 64-bit mode */
-        return insn_mode_is_64(insn->mode) ? exec_load_extended(exec, MIN(insn->operand_size, 4), true) : exec_unsupported(exec);
+        return insn_mode_is_64(insn->mode) ? exec_load_extended(exec, MIN(insn->operand_size, 4), true)
+                                           : exec_unsupported(exec);
     case 0x80:
     case 0x81:
     case 0x82:
     case 0x83:
-        return exec_binary_to_memory(exec, (enum alu_operation)(insn->modrm >> 3 & 7), size, (uint64_t)insn->immediate);
+        return exec_binary_to_memory(exec, (enum alu_operation)(insn->modrm >> 3 & 7), size,
+                                     (uint64_t)insn->immediate);
     case 0x84:
     case 0x85:
         return exec_binary_to_memory(exec, ALU_TEST, size, exec_read_gpr(exec, insn->reg, size));
@@ -183,8 +185,8 @@ static bool exec_0f(struct exec *exec)
     }
 }
 
-void insn_execute(struct insn_regs *regs, const struct insn *insn, const struct insn_bus *bus, unsigned max_iterations,
-                  struct insn_result *result)
+void insn_execute(struct insn_regs *regs, const struct insn *insn, const struct insn_bus *bus,
+                  unsigned max_iterations, struct insn_result *result)
 {
     struct exec exec = {.regs = regs, .insn = insn, .bus = bus, .result = result};
     bool is_movbe = insn->map == INSN_MAP_0F38 && (insn->opcode & 0xFE) == 0xF0 && insn->prefix.repeat == 0;

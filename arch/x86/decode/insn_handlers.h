@@ -1,6 +1,7 @@
 /*
- * The executor's families of instructions. Each handler carries out exec->insn and returns true, or returns false with result->status and
- * fault filled and nothing changed. `size`: 1 for byte forms, else the operand size. Internal to arch/x86/decode.
+ * The executor's families of instructions. Each handler carries out exec->insn and returns true, or returns
+ * false with result->status and fault filled and nothing changed. `size`: 1 for byte forms, else the operand
+ * size. Internal to arch/x86/decode.
  */
 #ifndef ARCH_X86_DECODE_INSN_HANDLERS_H
 #define ARCH_X86_DECODE_INSN_HANDLERS_H
@@ -11,10 +12,10 @@
 /* insn_arith.c: read, compute, write */
 bool exec_binary_to_memory(struct exec *exec, enum alu_operation operation, unsigned size, uint64_t value);
 bool exec_binary_to_register(struct exec *exec, enum alu_operation operation, unsigned size);
-bool exec_group_3(struct exec *exec, unsigned size);      /* F6, F7: TEST, NOT, NEG */
-bool exec_inc_dec(struct exec *exec, unsigned size);      /* FE, FF /0 and /1 */
-bool exec_bit_register(struct exec *exec);                /* BT, BTS, BTR, BTC r/m,r */
-bool exec_bit_immediate(struct exec *exec);               /* 0F BA */
+bool exec_group_3(struct exec *exec, unsigned size); /* F6, F7: TEST, NOT, NEG */
+bool exec_inc_dec(struct exec *exec, unsigned size); /* FE, FF /0 and /1 */
+bool exec_bit_register(struct exec *exec);           /* BT, BTS, BTR, BTC r/m,r */
+bool exec_bit_immediate(struct exec *exec);          /* 0F BA */
 bool exec_xchg(struct exec *exec, unsigned size);
 bool exec_xadd(struct exec *exec, unsigned size);
 bool exec_cmpxchg(struct exec *exec, unsigned size);

@@ -1,11 +1,13 @@
 /*
  * ModRM, SIB and displacement: which register or which memory operand.
- * Sources: AMD APM vol. 3, "ModRM and SIB Bytes", "RIP-Relative Addressing"; Intel SDM vol. 2, "Addressing-Mode Encoding of ModR/M and SIB Bytes".
+ * Sources: AMD APM vol. 3, "ModRM and SIB Bytes", "RIP-Relative Addressing"; Intel SDM vol. 2,
+ * "Addressing-Mode Encoding of ModR/M and SIB Bytes".
  */
 #include "arch/x86/decode/insn_cursor.h"
 
 /* 16-bit addressing: base and index for each ModRM.rm. */
-static const uint8_t base_16[8] = {INSN_RBX, INSN_RBX, INSN_RBP, INSN_RBP, INSN_RSI, INSN_RDI, INSN_RBP, INSN_RBX};
+static const uint8_t base_16[8] = {INSN_RBX, INSN_RBX, INSN_RBP, INSN_RBP,
+                                   INSN_RSI, INSN_RDI, INSN_RBP, INSN_RBX};
 static const uint8_t index_16[8] = {INSN_RSI,    INSN_RDI,    INSN_RSI,    INSN_RDI,
                                     INSN_NO_GPR, INSN_NO_GPR, INSN_NO_GPR, INSN_NO_GPR};
 
@@ -72,5 +74,6 @@ void insn_take_modrm(struct insn_cursor *cursor, struct insn *insn, bool registe
         take_address_32_64(cursor, insn, mod, rm);
     if (insn->base == INSN_RSP || insn->base == INSN_RBP)
         insn->segment = INSN_SS;
-    insn->displacement = insn_sign_extend(insn_cursor_number(cursor, insn->displacement_size), insn->displacement_size);
+    insn->displacement =
+        insn_sign_extend(insn_cursor_number(cursor, insn->displacement_size), insn->displacement_size);
 }

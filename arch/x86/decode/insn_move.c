@@ -1,5 +1,6 @@
 /*
- * Loads and stores: MOV and its extending, byte-swapping and conditional relatives. No flags. Sources and choices: insn_exec.h.
+ * Loads and stores: MOV and its extending, byte-swapping and conditional relatives. No flags. Sources and
+ * choices: insn_exec.h.
  */
 #include "arch/x86/decode/insn_cursor.h"
 #include "arch/x86/decode/insn_handlers.h"
@@ -27,7 +28,8 @@ bool exec_load_extended(struct exec *exec, unsigned from_size, bool is_signed)
     struct operand operand;
     uint64_t value;
 
-    if (!exec_operand(exec, from_size, false, &operand) || !exec_operand_read(exec, &operand, INSN_READ, &value))
+    if (!exec_operand(exec, from_size, false, &operand) ||
+        !exec_operand_read(exec, &operand, INSN_READ, &value))
         return false;
     if (is_signed)
         value = (uint64_t)insn_sign_extend(value, from_size);
@@ -43,7 +45,8 @@ bool exec_moffs(struct exec *exec)
     bool is_store = (insn->opcode & 2) != 0;
     uint64_t value;
 
-    if (!exec_linear(exec, insn->segment, (uint64_t)insn->displacement, operand.size, is_store, &operand.linear))
+    if (!exec_linear(exec, insn->segment, (uint64_t)insn->displacement, operand.size, is_store,
+                     &operand.linear))
         return false;
     if (is_store)
         return exec_operand_write(exec, &operand, exec_read_gpr(exec, INSN_RAX, operand.size));

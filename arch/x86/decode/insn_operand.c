@@ -1,6 +1,7 @@
 /*
- * Operands of the instruction being carried out: registers, addresses, segment checks, memory. Contract: insn_operand.h.
- * Sources: AMD APM vol. 1, "Effective Addresses"; vol. 2, "Limit Checks", "Type Checks", "Canonical Address Form".
+ * Operands of the instruction being carried out: registers, addresses, segment checks, memory. Contract:
+ * insn_operand.h. Sources: AMD APM vol. 1, "Effective Addresses"; vol. 2, "Limit Checks", "Type Checks",
+ * "Canonical Address Form".
  */
 #include "arch/x86/decode/insn_operand.h"
 
@@ -83,7 +84,8 @@ static bool is_type_allowed(const struct exec *exec, const struct insn_segment *
     return !is_write || (attributes & INSN_SEGMENT_WRITABLE);
 }
 
-static bool is_in_limit(const struct exec *exec, const struct insn_segment *segment, uint64_t offset, unsigned size)
+static bool is_in_limit(const struct exec *exec, const struct insn_segment *segment, uint64_t offset,
+                        unsigned size)
 {
     unsigned attributes = segment->attributes;
     bool expands_down = exec->regs->protected_mode && !(attributes & INSN_SEGMENT_CODE) &&
@@ -95,7 +97,8 @@ static bool is_in_limit(const struct exec *exec, const struct insn_segment *segm
     return offset > segment->limit && last <= (attributes & INSN_SEGMENT_BIG ? UINT32_MAX : UINT16_MAX);
 }
 
-bool exec_linear(struct exec *exec, unsigned segment, uint64_t offset, unsigned size, bool is_write, uint64_t *linear)
+bool exec_linear(struct exec *exec, unsigned segment, uint64_t offset, unsigned size, bool is_write,
+                 uint64_t *linear)
 {
     const struct insn_segment *descriptor = &exec->regs->segments[segment];
     unsigned vector = segment == INSN_SS ? INSN_VECTOR_SS : INSN_VECTOR_GP;
@@ -136,7 +139,8 @@ bool exec_operand(struct exec *exec, unsigned size, bool is_write, struct operan
     return exec_linear(exec, exec->insn->segment, offset, size, is_write, &operand->linear);
 }
 
-bool exec_operand_read(struct exec *exec, const struct operand *operand, enum insn_access access, uint64_t *value)
+bool exec_operand_read(struct exec *exec, const struct operand *operand, enum insn_access access,
+                       uint64_t *value)
 {
     return exec_memory(exec, access, operand->linear, operand->size, value);
 }

@@ -1,6 +1,7 @@
 /*
  * Instruction prefixes: legacy, REX, and the multi-byte VEX, EVEX and XOP ones.
- * Sources: AMD APM vol. 3, "Instruction Prefixes", "VEX and XOP Prefixes"; Intel SDM vol. 2, "Intel AVX-512 Encoding".
+ * Sources: AMD APM vol. 3, "Instruction Prefixes", "VEX and XOP Prefixes"; Intel SDM vol. 2, "Intel AVX-512
+ * Encoding".
  */
 #include "arch/x86/decode/insn_cursor.h"
 
@@ -65,7 +66,8 @@ bool insn_is_vector_prefix(struct insn_cursor *cursor, const struct insn *insn, 
     case 0x62:
     case 0xC4:
     case 0xC5:
-        return insn_mode_is_64(insn->mode) || insn_cursor_peek(cursor) >= 0xC0; /* BOUND, LES and LDS take memory only */
+        return insn_mode_is_64(insn->mode) ||
+               insn_cursor_peek(cursor) >= 0xC0; /* BOUND, LES and LDS take memory only */
     default:
         return false;
     }

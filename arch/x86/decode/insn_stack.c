@@ -1,6 +1,7 @@
 /*
- * PUSH and POP with a memory operand, and the register forms for a stack that lies in a trapped page. The operand size is 16, 32 or 64
- * bits, the stack's address size that of SS (64 bits in 64-bit mode). Source: AMD APM vol. 3, "PUSH" and "POP"; vol. 1, "Stack Operation".
+ * PUSH and POP with a memory operand, and the register forms for a stack that lies in a trapped page. The
+ * operand size is 16, 32 or 64 bits, the stack's address size that of SS (64 bits in 64-bit mode). Source:
+ * AMD APM vol. 3, "PUSH" and "POP"; vol. 1, "Stack Operation".
  */
 #include "arch/x86/decode/insn_handlers.h"
 
@@ -24,7 +25,8 @@ static uint64_t moved_rsp(const struct exec *exec, uint64_t change)
 static bool stack_slot(struct exec *exec, uint64_t rsp, bool is_write, struct operand *slot)
 {
     slot->size = exec->insn->operand_size;
-    return exec_linear(exec, INSN_SS, rsp & size_mask(stack_address_size(exec)), slot->size, is_write, &slot->linear);
+    return exec_linear(exec, INSN_SS, rsp & size_mask(stack_address_size(exec)), slot->size, is_write,
+                       &slot->linear);
 }
 
 bool exec_push(struct exec *exec, uint64_t value)
@@ -44,9 +46,9 @@ bool exec_push_memory(struct exec *exec)
     struct operand source, slot;
     uint64_t value = 0;
 
-    if (!exec_operand(exec, exec->insn->operand_size, false, &source) || !stack_slot(exec, rsp, true, &slot) ||
-        !exec_operand_read(exec, &slot, INSN_PROBE_WRITE, &value) || !exec_operand_read(exec, &source, INSN_READ, &value) ||
-        !exec_operand_write(exec, &slot, value))
+    if (!exec_operand(exec, exec->insn->operand_size, false, &source) ||
+        !stack_slot(exec, rsp, true, &slot) || !exec_operand_read(exec, &slot, INSN_PROBE_WRITE, &value) ||
+        !exec_operand_read(exec, &source, INSN_READ, &value) || !exec_operand_write(exec, &slot, value))
         return false;
     exec->regs->gpr[INSN_RSP] = rsp;
     return true;
@@ -57,7 +59,8 @@ bool exec_pop_register(struct exec *exec, unsigned number)
     struct operand slot;
     uint64_t value;
 
-    if (!stack_slot(exec, exec->regs->gpr[INSN_RSP], false, &slot) || !exec_operand_read(exec, &slot, INSN_READ, &value))
+    if (!stack_slot(exec, exec->regs->gpr[INSN_RSP], false, &slot) ||
+        !exec_operand_read(exec, &slot, INSN_READ, &value))
         return false;
     exec->regs->gpr[INSN_RSP] = moved_rsp(exec, exec->insn->operand_size);
     exec_write_gpr(exec, number, exec->insn->operand_size, value);
@@ -73,9 +76,10 @@ bool exec_pop_memory(struct exec *exec)
     uint64_t value = 0;
 
     if (!stack_slot(exec, exec->regs->gpr[INSN_RSP], false, &slot) ||
-        !exec_linear(exec, insn->segment, exec_effective_address(exec, rsp), destination.size, true, &destination.linear) ||
-        !exec_operand_read(exec, &destination, INSN_PROBE_WRITE, &value) || !exec_operand_read(exec, &slot, INSN_READ, &value) ||
-        !exec_operand_write(exec, &destination, value))
+        !exec_linear(exec, insn->segment, exec_effective_address(exec, rsp), destination.size, true,
+                     &destination.linear) ||
+        !exec_operand_read(exec, &destination, INSN_PROBE_WRITE, &value) ||
+        !exec_operand_read(exec, &slot, INSN_READ, &value) || !exec_operand_write(exec, &destination, value))
         return false;
     exec->regs->gpr[INSN_RSP] = rsp;
     return true;

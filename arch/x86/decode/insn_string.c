@@ -1,11 +1,13 @@
 /*
- * MOVS, CMPS, STOS, LODS and SCAS, with and without REP. An iteration is a unit: registers and flags move only when all its memory
- * accesses are done. Source: AMD APM vol. 3, "Repeat Prefixes", "MOVS", "CMPS", "STOS", "LODS", "SCAS". Choices: insn_exec.h.
+ * MOVS, CMPS, STOS, LODS and SCAS, with and without REP. An iteration is a unit: registers and flags move
+ * only when all its memory accesses are done. Source: AMD APM vol. 3, "Repeat Prefixes", "MOVS", "CMPS",
+ * "STOS", "LODS", "SCAS". Choices: insn_exec.h.
  */
 #include "arch/x86/decode/insn_handlers.h"
 
 /* Resolves DS:rSI (or an override) or ES:rDI. */
-static bool string_operand(struct exec *exec, unsigned number, unsigned size, bool is_write, struct operand *operand)
+static bool string_operand(struct exec *exec, unsigned number, unsigned size, bool is_write,
+                           struct operand *operand)
 {
     unsigned segment = number == INSN_RDI ? INSN_ES : exec->insn->segment;
 
@@ -18,9 +20,11 @@ static bool movs(struct exec *exec, unsigned size)
     struct operand source, destination;
     uint64_t value = 0;
 
-    if (!string_operand(exec, INSN_RSI, size, false, &source) || !string_operand(exec, INSN_RDI, size, true, &destination) ||
+    if (!string_operand(exec, INSN_RSI, size, false, &source) ||
+        !string_operand(exec, INSN_RDI, size, true, &destination) ||
         !exec_operand_read(exec, &destination, INSN_PROBE_WRITE, &value) ||
-        !exec_operand_read(exec, &source, INSN_READ, &value) || !exec_operand_write(exec, &destination, value))
+        !exec_operand_read(exec, &source, INSN_READ, &value) ||
+        !exec_operand_write(exec, &destination, value))
         return false;
     string_advance(exec, INSN_RSI, size);
     string_advance(exec, INSN_RDI, size);
@@ -32,9 +36,11 @@ static bool cmps(struct exec *exec, unsigned size)
     struct operand left, right;
     uint64_t left_value, right_value = 0;
 
-    if (!string_operand(exec, INSN_RSI, size, false, &left) || !string_operand(exec, INSN_RDI, size, false, &right) ||
+    if (!string_operand(exec, INSN_RSI, size, false, &left) ||
+        !string_operand(exec, INSN_RDI, size, false, &right) ||
         !exec_operand_read(exec, &right, INSN_PROBE_READ, &right_value) ||
-        !exec_operand_read(exec, &left, INSN_READ, &left_value) || !exec_operand_read(exec, &right, INSN_READ, &right_value))
+        !exec_operand_read(exec, &left, INSN_READ, &left_value) ||
+        !exec_operand_read(exec, &right, INSN_READ, &right_value))
         return false;
     alu_binary(ALU_CMP, size, left_value, right_value, &exec->regs->rflags);
     string_advance(exec, INSN_RSI, size);
@@ -58,7 +64,8 @@ static bool lods(struct exec *exec, unsigned size)
     struct operand source;
     uint64_t value;
 
-    if (!string_operand(exec, INSN_RSI, size, false, &source) || !exec_operand_read(exec, &source, INSN_READ, &value))
+    if (!string_operand(exec, INSN_RSI, size, false, &source) ||
+        !exec_operand_read(exec, &source, INSN_READ, &value))
         return false;
     exec_write_gpr(exec, INSN_RAX, size, value);
     string_advance(exec, INSN_RSI, size);
@@ -70,7 +77,8 @@ static bool scas(struct exec *exec, unsigned size)
     struct operand right;
     uint64_t value;
 
-    if (!string_operand(exec, INSN_RDI, size, false, &right) || !exec_operand_read(exec, &right, INSN_READ, &value))
+    if (!string_operand(exec, INSN_RDI, size, false, &right) ||
+        !exec_operand_read(exec, &right, INSN_READ, &value))
         return false;
     alu_binary(ALU_CMP, size, exec_read_gpr(exec, INSN_RAX, size), value, &exec->regs->rflags);
     string_advance(exec, INSN_RDI, size);

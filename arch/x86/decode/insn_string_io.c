@@ -1,7 +1,8 @@
 /*
- * INS and OUTS, one iteration at a time: the run loop charges each and lets interrupts in between. The memory side is checked, and for INS
- * probed, before the port is touched, so a fault never costs the guest a byte. IOPL and the I/O permission map were checked by the CPU.
- * Source: AMD APM vol. 3, "INS", "OUTS", "Repeat Prefixes". Contract: insn_exec.h.
+ * INS and OUTS, one iteration at a time: the run loop charges each and lets interrupts in between. The memory
+ * side is checked, and for INS probed, before the port is touched, so a fault never costs the guest a byte.
+ * IOPL and the I/O permission map were checked by the CPU. Source: AMD APM vol. 3, "INS", "OUTS", "Repeat
+ * Prefixes". Contract: insn_exec.h.
  */
 #include "arch/x86/decode/insn_handlers.h"
 
@@ -26,7 +27,8 @@ static bool outs(struct exec *exec, uint16_t port, unsigned size)
     struct operand source = {.size = size};
     uint64_t value;
 
-    if (!exec_linear(exec, exec->insn->segment, string_register(exec, INSN_RSI), size, false, &source.linear) ||
+    if (!exec_linear(exec, exec->insn->segment, string_register(exec, INSN_RSI), size, false,
+                     &source.linear) ||
         !exec_operand_read(exec, &source, INSN_READ, &value))
         return false;
     uint32_t narrow = (uint32_t)value;
@@ -35,7 +37,8 @@ static bool outs(struct exec *exec, uint16_t port, unsigned size)
     return true;
 }
 
-void insn_string_io(struct insn_regs *regs, const struct insn *insn, const struct insn_bus *bus, struct insn_result *result)
+void insn_string_io(struct insn_regs *regs, const struct insn *insn, const struct insn_bus *bus,
+                    struct insn_result *result)
 {
     struct exec exec = {.regs = regs, .insn = insn, .bus = bus, .result = result};
     uint16_t port = (uint16_t)regs->gpr[INSN_RDX];

@@ -1,6 +1,7 @@
 /*
- * The opcode tables: one word per opcode of the primary and the 0F map, one bit per opcode of the 0F38 and 0F3A maps. Prefix bytes
- * and map escapes never reach these tables and stand as undefined (XX). Sources: insn_tables.h.
+ * The opcode tables: one word per opcode of the primary and the 0F map, one bit per opcode of the 0F38 and
+ * 0F3A maps. Prefix bytes and map escapes never reach these tables and stand as undefined (XX). Sources:
+ * insn_tables.h.
  */
 #include "arch/x86/decode/insn_tables.h"
 

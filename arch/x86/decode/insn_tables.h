@@ -1,7 +1,7 @@
 /*
- * What the decoder has to know of each opcode: does a ModRM byte follow, which immediates, and what the operand size does. One
- * 16-bit word per opcode. Internal to arch/x86/decode.
- * Sources: AMD APM vol. 3, "Opcode and Operand Encodings"; Intel SDM vol. 2, "Opcode Map".
+ * What the decoder has to know of each opcode: does a ModRM byte follow, which immediates, and what the
+ * operand size does. One 16-bit word per opcode. Internal to arch/x86/decode. Sources: AMD APM vol. 3,
+ * "Opcode and Operand Encodings"; Intel SDM vol. 2, "Opcode Map".
  */
 #ifndef ARCH_X86_DECODE_INSN_TABLES_H
 #define ARCH_X86_DECODE_INSN_TABLES_H
