@@ -450,9 +450,7 @@ static void test_5_level(void **state)
     run_mode(MODE_5_LEVEL);
 }
 
-/* ---- choices
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- choices ------------------------------------------------------------------------------------------ */
 
 /* A 4-level walk of address 0 with tables at 0, 1000h, 2000h and 3000h, all entries writable and user. */
 static void make_simple(struct memory *memory, struct walk_context *context)

@@ -11,9 +11,10 @@
  *
  * Contract. Either INSN_DONE (one REP iteration or more: INSN_CONTINUE), or nothing has changed: no register,
  * no flag, and no memory or device either, because every access that can fault is probed before the first one
- * with an effect (a fault behind completed iterations: those stand, as on hardware; the callback must keep what its probes promise). RIP is never moved;
- * insn->length says how far the run loop has to. LOCK is accepted where the CPU accepts it and is #UD
- * elsewhere; atomic against other CPUs it is not. Alignment (#AC) is the callback's affair.
+ * with an effect (a fault behind completed iterations: those stand, as on hardware; the callback must keep
+ * what its probes promise). RIP is never moved; insn->length says how far the run loop has to. LOCK is
+ * accepted where the CPU accepts it and is #UD elsewhere; atomic against other CPUs it is not. Alignment
+ * (#AC) is the callback's affair.
  *
  * Choices where manuals differ or are silent (tests/unit/test_decode_exec.c and test_decode_checks.c; 3 and 4
  * also tried on an EPYC):
