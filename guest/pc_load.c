@@ -1,8 +1,10 @@
 /* Power-on of the PC: clears its memory, loads the image, sets the vCPU. Runs at boot and at each reset. */
 #include "arch/x86/api/phys.h"
 #include "boot/boot_info.h"
+#include "guest/module_string.h"
 #include "guest/pc_internal.h"
 #include "lib/crc32.h"
+#include "lib/fmt.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -56,6 +58,17 @@ static bool module_bytes(const struct pc *pc, unsigned index, const uint8_t **da
     return false;
 }
 
+/* The name of a module, for the log and for Multiboot's command line. */
+static const char *name_of(const char *string)
+{
+    static char name[128]; /* boot CPU only */
+    size_t length;
+    const char *start = module_name(string, &length);
+
+    fmt_snprintf(name, sizeof name, "%.*s", (int)MIN(length, sizeof name - 1), start);
+    return load_base_name(name);
+}
+
 static bool fill_request(const struct pc *pc, struct load_request *request, struct load_module *modules)
 {
     const struct guest_plan *plan = pc->plan;
@@ -67,7 +80,7 @@ static bool fill_request(const struct pc *pc, struct load_request *request, stru
         request->image_size = (uint64_t)(clock_guest_end - clock_guest_start);
         return true;
     }
-    request->name = pc->boot->modules[plan->kernel].string;
+    request->name = name_of(pc->boot->modules[plan->kernel].string);
     if (!module_bytes(pc, (unsigned)plan->kernel, &request->image, &request->image_size))
         return false;
     for (unsigned i = 0; i < plan->initrd_count; i++) {

@@ -27,6 +27,11 @@ uint64_t ledger_monitor(void)
     return sum;
 }
 
+uint64_t ledger_running(void)
+{
+    return ledger.last - ledger.start - ledger.cycles[LEDGER_BOOT];
+}
+
 const char *ledger_account_name(unsigned account)
 {
     static const char *const names[LEDGER_MONITOR] = {"boot", "schedule", "console", "idle", "switch"};

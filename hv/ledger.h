@@ -46,6 +46,7 @@ static inline void ledger_book_run(uint64_t entered, uint64_t left, uint64_t ove
 
 bool ledger_exact(void);
 uint64_t ledger_monitor(void); /* all accounts but boot, idle and guests */
+uint64_t ledger_running(void); /* all accounts but boot */
 const char *ledger_account_name(unsigned account);
 
 #endif

@@ -167,7 +167,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     console_start();
     ledger_book(LEDGER_BOOT, host_tsc());
     unsigned code = run_all(&run);
-    for (unsigned i = 0; i < vm_count; i++)
+    for (unsigned i = 0; i < vm_count && plan.hv.screen; i++)
         console_show_screen(vms[i]);
     if (console_wants_machine_reset())
         machine_reboot();

@@ -34,6 +34,7 @@ struct hv_settings {
     uint8_t log;      /* enum hv_serial: where Verge's lines go; auto: COM2 if there is one, else COM1 */
     uint8_t loglevel; /* enum log_level */
     uint8_t onexit;   /* enum hv_onexit */
+    uint8_t screen;   /* 1: the guests' text screens go to the log at the end */
     uint8_t noreboot; /* 1: a panic halts */
     struct com_settings com[2];
     struct timer_settings timer;

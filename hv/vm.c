@@ -75,7 +75,7 @@ void vm_request_reset(struct vm *vm, const char *why)
     fmt_snprintf(vm->requests.why, sizeof vm->requests.why, "%s", why);
 }
 
-/* Hundredths of a per cent of all host cycles, as "12.34". */
+/* A share in per cent, as "12.3". */
 static void format_share(char *text, size_t size, uint64_t part, uint64_t whole)
 {
     uint64_t per_mille = whole / 1000 ? part / (whole / 1000) : 0;
@@ -86,10 +86,9 @@ static void format_share(char *text, size_t size, uint64_t part, uint64_t whole)
 static void show_closing_line(struct vm *vm)
 {
     uint64_t ms = vm->clock.now / (vm->clock.hz / 1000);
-    uint64_t monitor = ledger_monitor();
     char share[24];
 
-    format_share(share, sizeof share, monitor, monitor + ledger.guests);
+    format_share(share, sizeof share, ledger_monitor(), ledger_running());
     log_error("%s: code %u; guest %llu.%03llu s; monitor %s %%; %'llu timer events, %'llu late; ledger %s", vm->name, vm->code,
               (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), share,
               (unsigned long long)vm->clock.deadlines.fired, (unsigned long long)vm->landing.late,
