@@ -8,9 +8,10 @@
  * and ICW1's address bits are taken and ignored), buffered mode (a matter of pins).
  *
  * What the data sheet leaves open; choice N is pinned by test_choice_N in tests/unit/test_i8259.c:
- *  1. INT, once up, stays up until INTA, poll or ICW1, also when the request is masked or its line falls; the
- *     INTA then gets IR7 (data sheet, "Interrupt Sequence", on a request that was too short). It is how a PC
- *     that masks a waiting request with IF = 0 comes to its spurious IRQ 7.
+ *  1. INT follows the priority resolver: it falls again when the request's line falls or is masked before the
+ *     INTA. A guest that masks a waiting request with IF = 0 finds nothing at its next STI, as on PCs. An
+ * INTA whose request went between the CPU's sampling of INT and the INTA gets IR7 (data sheet, "Interrupt
+ *     Sequence", on a request that was too short).
  *  2. ICW1 also clears the ISR, the poll command and rotation in automatic EOI; a line that is high then
  *     must fall and rise again.
  *  3. Before the first ICW1 and inside the ICW sequence INT isn't raised; A0 = 0 takes OCW2 and OCW3 there
@@ -55,8 +56,8 @@ static struct i8259_chip *slave_of(struct i8259_pair *pair)
 }
 
 /*
- * Carries every change on: slave to master to CPU. A slave's INT that an access or INTA has lowered is shown
- * to the master before it may rise again.
+ * Carries every change on: slave to master to CPU. A slave's INT that an INTA or poll has lowered is shown to
+ * the master before it may rise again (choice 11).
  */
 static void settle(struct i8259_pair *pair)
 {
@@ -64,11 +65,9 @@ static void settle(struct i8259_pair *pair)
     struct i8259_chip *slave = slave_of(pair);
 
     i8259_chip_set_input(master, CASCADE_INPUT, slave->int_out);
-    if (i8259_chip_resolve(slave, false) != I8259_LEVEL_NONE)
-        slave->int_out = 1;
+    slave->int_out = i8259_chip_resolve(slave, false) != I8259_LEVEL_NONE;
     i8259_chip_set_input(master, CASCADE_INPUT, slave->int_out);
-    if (i8259_chip_resolve(master, true) != I8259_LEVEL_NONE)
-        master->int_out = 1;
+    master->int_out = i8259_chip_resolve(master, true) != I8259_LEVEL_NONE;
     irq_line_set(&pair->intr, master->int_out);
 }
 

@@ -69,8 +69,7 @@ void i8259_init(struct i8259_pair *pair);
  */
 void i8259_set_irq(void *opaque, unsigned input, bool level);
 
-/* Is INT asserted? It stays so until the INTA, whatever becomes of the request (see i8259.c, choice 1). O(1).
- */
+/* Is INT asserted? It follows the requests until the INTA (see i8259.c, choice 1). O(1). */
 static inline bool i8259_pending(const struct i8259_pair *pair)
 {
     return pair->state.chip[I8259_MASTER].int_out != 0;

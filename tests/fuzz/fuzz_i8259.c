@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "devices/i8259.h"
+#include "devices/i8259_chip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,6 +28,7 @@ static void check_invariants(const struct i8259_pair *pair)
 
         check((chip->latch & ~chip->lines) == 0);
         check(chip->lowest < 8 && chip->step <= I8259_NEEDS_ICW4 && chip->int_out <= 1);
+        check(chip->int_out == (i8259_chip_resolve(chip, i == I8259_MASTER) != I8259_LEVEL_NONE));
         /* With nothing in service any unmasked request must have raised INT. */
         if (chip->step == I8259_READY && chip->isr == 0 && (chip->latch & ~chip->imr))
             check(chip->int_out);

@@ -293,10 +293,12 @@ static void test_special_fully_nested(void **state)
     assert_false(i8259_pending(&pic)); /* without the mode it waits */
 }
 
+/* The CPU has sampled INT, then the request goes, then comes the INTA. */
 static void test_spurious_7(void **state)
 {
     (void)state;
     irq(5, true);
+    assert_true(i8259_pending(&pic));
     irq(5, false);
     assert_int_equal(irr(M), 0);
     assert_int_equal(i8259_ack(&pic), 0x27);
@@ -305,36 +307,69 @@ static void test_spurious_7(void **state)
     assert_int_equal(i8259_ack(&pic), 0x27); /* an INTA out of the blue */
     out(M, 0xc2);
     assert_int_equal(i8259_ack(&pic), 0x27); /* IR7 also with rotated priorities */
-}
-
-static void test_spurious_15(void **state)
-{
-    (void)state;
     irq(10, true);
-    irq(10, false);
-    assert_int_equal(i8259_ack(&pic), 0x77);
-    assert_int_equal(isr(M), 4);
-    assert_int_equal(isr(S), 0);
-    out(M, 0x20);
-    assert_false(i8259_pending(&pic));
+    irq(10, false); /* a slave's request that goes takes the master's IR2 with it */
+    assert_int_equal(i8259_ack(&pic), 0x27);
+    assert_int_equal(isr(M) | isr(S), 0);
     pulse(10);
     expect_ack(0x72);
 }
 
+/* The slave is asked, by an ICW3 that names the wrong input, and has no request: its own IR7. */
+static void test_spurious_15(void **state)
+{
+    (void)state;
+    out(M, 0x11);
+    out(M + 1, 0x20);
+    out(M + 1, 0x24); /* slaves on IR2 and IR5 */
+    out(M + 1, 0x01);
+    out(S, 0x11);
+    out(S + 1, 0x70);
+    out(S + 1, 0x05);
+    out(S + 1, 0x01);
+    pulse(5);
+    expect_ack(0x77);
+    assert_int_equal(isr(M), 0x20);
+    assert_int_equal(isr(S), 0);
+    out(M, 0x20);
+    assert_false(i8259_pending(&pic));
+}
+
+/* What the guest does between the request and its INTA; each must take INT down, and what is left must come
+ * again. */
 static void test_choice_1(void **state)
 {
     (void)state;
     pulse(4);
-    out(M + 1, 0xff);
     assert_true(i8259_pending(&pic));
-    pulse(4);
-    expect_ack(0x27);
+    out(M + 1, 0xff); /* masked with IF = 0: nothing is left for the next STI */
     assert_false(i8259_pending(&pic));
+    assert_false(pic.intr.level);
     out(M + 1, 0);
     expect_ack(0x24); /* the masked request was still there */
     out(M, 0x20);
-    pulse(4);
-    out(M + 1, 0xff);
+    irq(4, false);
+
+    pulse(8);
+    out(S + 1, 0x01); /* the same on the slave: IR2 falls with it */
+    assert_false(i8259_pending(&pic));
+    assert_int_equal(irr(M), 0);
+    out(S + 1, 0);
+    expect_ack(0x70);
+    out(S, 0x20);
+    out(M, 0x20);
+    irq(8, false);
+
+    pulse(3);
+    irq(3, false); /* the line falls, as the PIT's in modes 2 and 3 */
+    assert_false(i8259_pending(&pic));
+    irq(3, true);
+    pulse(1);
+    out(M + 1, 0x02); /* the higher of two goes: INT stays, for the other */
+    assert_true(i8259_pending(&pic));
+    expect_ack(0x23);
+    out(M + 1, 0);
+    expect_ack(0x21);
     out(M, 0x11);
     assert_false(i8259_pending(&pic));
 }
@@ -617,11 +652,11 @@ static void test_restore_forces_ranges(void **state)
         assert_in_range(pic.state.chip[i].lowest, 0, 7);
         assert_int_equal(pic.state.chip[i].step, I8259_NEEDS_ICW1);
         assert_int_equal(pic.state.chip[i].icw2, 0xf8);
-        assert_int_equal(pic.state.chip[i].int_out, 1);
+        assert_int_equal(pic.state.chip[i].int_out, 0); /* not yet initialised */
     }
     assert_int_equal(in(0x4d0), 0xf8);
     assert_int_equal(in(0x4d1), 0xde);
-    assert_true(pic.intr.level);
+    assert_false(pic.intr.level);
 }
 
 int main(void)
