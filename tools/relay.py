@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 import queue
+import re
 import select
 import signal
 import socket
@@ -40,10 +41,15 @@ def write_all(fd, data):
 
 
 class Writer:
-    """A thread that writes to one descriptor, in order; `broken` once nobody reads there any more."""
+    """A thread that writes to one descriptor, in order; `broken` once nobody reads there any more.
 
-    def __init__(self, fd):
+    With `returns`, for a raw terminal, a bare newline gets its carriage return.
+    """
+
+    def __init__(self, fd, returns=False):
         self.fd = fd
+        self.returns = returns
+        self.ended_in_return = False
         self.waiting = 0  # bytes; written under the lock
         self.broken = False
         self.lock = threading.Lock()
@@ -53,6 +59,10 @@ class Writer:
 
     def put(self, data):
         if data and not self.broken:
+            if self.returns:
+                before = b"\r" if self.ended_in_return else b""
+                self.ended_in_return = data.endswith(b"\r")
+                data = re.sub(rb"(?<!\r)\n", b"\r\n", before + data)[len(before):]
             with self.lock:
                 self.waiting += len(data)
             self.queue.put(data)
@@ -77,7 +87,7 @@ class Writer:
 
 
 class Terminal:
-    """The terminal on stdin, raw while in use. Output processing stays on, so that a bare newline still returns."""
+    """The terminal on stdin, raw while in use."""
 
     def __init__(self):
         self.saved = None
@@ -100,6 +110,7 @@ class Terminal:
         mode = [list(f) if isinstance(f, list) else f for f in self.saved]
         mode[0] &= ~(termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR |
                      termios.IGNCR | termios.ICRNL | termios.IXON)
+        mode[1] &= ~termios.OPOST
         mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
         mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
         termios.tcsetattr(0, termios.TCSADRAIN, mode)
@@ -174,7 +185,8 @@ class Relay:
     def run(self, command, ports):
         """Runs `command(fd1, fd2)`'s result and returns its status as subprocess gives it."""
         self.terminal = Terminal()
-        self.out, self.err = Writer(1), Writer(2)
+        raw = self.terminal.saved is not None
+        self.out, self.err = Writer(1, raw and os.isatty(1)), Writer(2, raw and os.isatty(2))
         self.com1, far1 = socket.socketpair()
         self.com2, far2 = socket.socketpair()
         wake_read, wake_write = os.pipe()

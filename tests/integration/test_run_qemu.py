@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 
+import pexpect
 import pytest
 
 from harness import ROOT, RUN_QEMU, read_text, run_script, run_verge, spawn_verge
@@ -168,6 +169,14 @@ def test_keys_reach_the_guest_and_the_terminal_is_restored(standin):
     term.expect("code 0")
     term.wait()
     assert term.exitstatus == 0
+
+
+def test_lines_on_a_raw_terminal(standin):
+    """The guest's CR LF stays as it is, Verge's bare LF gets its CR."""
+    term = spawn_verge("--clock", "--hv", "do=olc00", image=standin)
+    term.expect(pexpect.EOF)
+    for text in ("hello from the guest\r\n", "hello from Verge\r\n", "code 0\r\n"):
+        assert text in term.before
 
 
 def test_escape_ends_a_hanging_emulator(standin):
