@@ -17,6 +17,8 @@ static void post_code_write(void *opaque, uint64_t offset, unsigned width, uint6
     (void)offset;
     (void)width;
     post_code->state.last = (uint8_t)value;
+    if (post_code->written)
+        post_code->written(post_code->opaque, (uint8_t)value);
 }
 
 static void post_code_reset(void *opaque)

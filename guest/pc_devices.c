@@ -1,4 +1,5 @@
 /* The chips of the PC and their wiring. Sources: the ISA and PIIX4 assignments of ports and interrupt lines. */
+#include "arch/x86/api/cpu.h"
 #include "arch/x86/api/host_rtc.h"
 #include "arch/x86/api/panic.h"
 #include "guest/pc_internal.h"
@@ -60,6 +61,13 @@ static void on_port92_reset(void *opaque)
     struct pc *pc = opaque;
 
     vm_request_reset(&pc->vm, "port 92h");
+}
+
+static void on_post_code(void *opaque, uint8_t code)
+{
+    struct pc *pc = opaque;
+
+    marks_put(&pc->vm.marks, code, host_tsc());
 }
 
 static void on_debug_exit(void *opaque, uint32_t value)
@@ -176,6 +184,8 @@ static void wire_the_rest(struct pc *pc)
     add_ports(pc, &pc->port92.ports);
     add_device(pc, &pc->port92.device);
     post_code_init(&pc->post_code);
+    pc->post_code.written = on_post_code;
+    pc->post_code.opaque = pc;
     add_ports(pc, &pc->post_code.ports);
     add_device(pc, &pc->post_code.device);
     debug_exit_init(&pc->debug_exit, on_debug_exit, pc);

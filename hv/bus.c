@@ -165,12 +165,8 @@ static void count_unclaimed(struct bus *bus, uint64_t *counter, uint64_t address
     bus->counters.last_unclaimed = address;
 }
 
-uint64_t bus_read(struct bus *bus, uint64_t address, unsigned width)
+static __attribute__((noinline)) uint64_t read_pieces(struct bus *bus, uint64_t address, unsigned width)
 {
-    const struct bus_region *region = bus_find(bus, address);
-    if (is_direct(region, address, width))
-        return region->ops->read(region->opaque, address - region->base, width) & low_bytes(width);
-
     uint64_t value = 0;
     bool counted = false;
     width = MIN(width, 8u);
@@ -190,13 +186,16 @@ uint64_t bus_read(struct bus *bus, uint64_t address, unsigned width)
     return value;
 }
 
-void bus_write(struct bus *bus, uint64_t address, unsigned width, uint64_t value)
+uint64_t bus_read(struct bus *bus, uint64_t address, unsigned width)
 {
     const struct bus_region *region = bus_find(bus, address);
-    if (is_direct(region, address, width)) {
-        region->ops->write(region->opaque, address - region->base, width, value & low_bytes(width));
-        return;
-    }
+
+    if (is_direct(region, address, width))
+        return region->ops->read(region->opaque, address - region->base, width) & low_bytes(width);
+    return read_pieces(bus, address, width);
+}
+static __attribute__((noinline)) void write_pieces(struct bus *bus, uint64_t address, unsigned width, uint64_t value)
+{
     bool counted = false;
     width = MIN(width, 8u);
     for (unsigned done = 0; done < width;) {
@@ -210,4 +209,14 @@ void bus_write(struct bus *bus, uint64_t address, unsigned width, uint64_t value
         }
         done += piece.bytes;
     }
+}
+
+void bus_write(struct bus *bus, uint64_t address, unsigned width, uint64_t value)
+{
+    const struct bus_region *region = bus_find(bus, address);
+    if (is_direct(region, address, width)) {
+        region->ops->write(region->opaque, address - region->base, width, value & low_bytes(width));
+        return;
+    }
+    write_pieces(bus, address, width, value);
 }

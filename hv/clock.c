@@ -18,7 +18,7 @@ uint64_t guest_clock_hz(const struct guest_clock *clock)
     return clock->hz;
 }
 
-void guest_clock_advance(struct guest_clock *clock, uint64_t to)
+void guest_clock_run_deadlines(struct guest_clock *clock, uint64_t to)
 {
     if (to < clock->now)
         to = clock->now;

@@ -19,9 +19,17 @@ struct guest_clock {
 void guest_clock_init(struct guest_clock *clock, uint64_t hz);
 
 /*
- * Moves the clock to `to` (not back: an earlier moment only runs what is due now), running every deadline due by then in order,
+ * guest_clock_advance() moves the clock to `to` (not back: an earlier moment only runs what is due now), running every deadline due by then in order,
  * each with the clock standing on its own moment. A callback that set a deadline in the past is run at the clock's present moment.
  */
-void guest_clock_advance(struct guest_clock *clock, uint64_t to);
+void guest_clock_run_deadlines(struct guest_clock *clock, uint64_t to);
+
+static inline void guest_clock_advance(struct guest_clock *clock, uint64_t to)
+{
+    if (__builtin_expect(deadline_queue_next(&clock->deadlines) > to && to >= clock->now, 1))
+        clock->now = to;
+    else
+        guest_clock_run_deadlines(clock, to);
+}
 
 #endif

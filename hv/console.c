@@ -212,12 +212,26 @@ bool console_wants_machine_reset(void)
     return machine_reset;
 }
 
+static void show_marks(const struct vm *vm)
+{
+    unsigned first = vm->marks.count > MARKS_MAX ? vm->marks.count - MARKS_MAX : 0;
+
+    for (unsigned i = first; i < vm->marks.count; i++) {
+        const struct mark *mark = &vm->marks.marks[i % MARKS_MAX];
+
+        log_debug("%s: mark %02x tsc %llu xsave %llu wrmsr %llu lapic %llu", vm->name, mark->code,
+                  (unsigned long long)mark->host_tsc, (unsigned long long)mark->counts.xsave,
+                  (unsigned long long)mark->counts.wrmsr, (unsigned long long)mark->counts.lapic);
+    }
+}
+
 void console_show_exits(struct vm *vm)
 {
     for (unsigned kind = 0; kind < EXIT_KINDS; kind++)
         if (vm->exits[kind])
             log_debug("%s: exits %s %'llu", vm->name, exit_kind_name((enum exit_kind)kind),
                       (unsigned long long)vm->exits[kind]);
+    show_marks(vm);
 }
 
 void console_show_screen(struct vm *vm)

@@ -38,6 +38,9 @@ static void store_regs(struct vm *vm, const struct insn_regs *regs)
     vm->vcpu.rflags = regs->rflags;
 }
 
+/* Stands for "no fault, but run the guest again at this instruction": a walk that others kept changing. */
+#define VECTOR_RETRY 0xFF
+
 static bool translate_piece(struct vm *vm, enum insn_access access, uint64_t linear, uint64_t *gpa, struct insn_fault *fault)
 {
     bool write = access == INSN_WRITE || access == INSN_PROBE_WRITE || access == INSN_READ_MODIFY;
@@ -48,7 +51,9 @@ static bool translate_piece(struct vm *vm, enum insn_access access, uint64_t lin
         *gpa = result.gpa;
         return true;
     }
-    if (status == WALK_NOT_CANONICAL)
+    if (status == WALK_RETRY)
+        *fault = (struct insn_fault){.vector = VECTOR_RETRY};
+    else if (status == WALK_NOT_CANONICAL)
         *fault = (struct insn_fault){.vector = INSN_VECTOR_GP, .has_error_code = true};
     else
         *fault = (struct insn_fault){
@@ -143,6 +148,8 @@ static void finish(struct vm *vm, const struct insn *insn, const struct insn_reg
         return;
     case INSN_FAULT:
         store_regs(vm, regs);
+        if (result->fault.vector == VECTOR_RETRY)
+            return;
         if (result->fault.vector == INSN_VECTOR_PF)
             vcpu_set_cr2(&vm->vcpu, result->fault.cr2);
         vm_raise(vm, result->fault.vector, result->fault.has_error_code, result->fault.error_code);
@@ -166,11 +173,12 @@ void emulate_memory(struct vm *vm, const struct exit *exit)
         vm_end(vm, VERDICT_CRASH, "executes where there is no memory");
         return;
     }
-    if (!decode(vm, &insn)) {
-        if (!vm->vcpu.event.valid)
-            vm_end(vm, VERDICT_CRASH, "uses tables or a stack where there is no memory");
+    if (exit->memory.walk || vm->vcpu.event.valid) {
+        vm_end(vm, VERDICT_CRASH, "has page tables or an exception's stack where there is no memory");
         return;
     }
+    if (!decode(vm, &insn))
+        return; /* #UD, or its bytes are gone: executed again, it faults by itself */
     vm_charge(vm, vm->charges.cycles[CHARGE_MMIO]);
     load_regs(vm, &regs);
     insn_execute(&regs, &insn, &bus, 1, &result);

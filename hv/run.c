@@ -86,7 +86,7 @@ static uint64_t step(struct vm *vm, uint64_t host_now, uint64_t slice_end)
     vm->exits[exit.kind]++;
     vm->ledger_cycles += exit.consumed;
     vm_advance(vm, exit.consumed, &vm->sources.consumed);
-    trace(TRACE_EXIT, exit.kind, vm->vcpu.rip);
+    trace_of(vm->id, vm->clock.now, TRACE_EXIT, exit.kind, vm->vcpu.rip);
     if (exit.timer && limits.distance != UINT64_MAX)
         take_landing(vm, &exit, deadline, limits.distance);
     if (perturb_on)

@@ -3,16 +3,9 @@
 #include "lib/fmt.h"
 #include "lib/log.h"
 
-#define RECORDS 1024u
+struct trace_record trace_records[TRACE_RECORDS];
+uint64_t trace_next;
 
-struct record {
-    uint64_t guest_cycles;
-    uint64_t a, b;
-    uint32_t event, vm;
-};
-
-static struct record records[RECORDS];
-static uint64_t next_record;
 static const struct guest_clock *current_clock;
 static unsigned current_vm;
 
@@ -31,17 +24,15 @@ void trace_set_vm(unsigned vm, const struct guest_clock *clock)
 
 void trace(enum trace_event event, uint64_t a, uint64_t b)
 {
-    struct record *record = &records[next_record++ % RECORDS];
-
-    *record = (struct record){current_clock ? guest_clock_now(current_clock) : 0, a, b, event, current_vm};
+    trace_of(current_vm, current_clock ? guest_clock_now(current_clock) : 0, event, a, b);
 }
 
 void trace_show(unsigned most)
 {
-    uint64_t count = MIN(next_record, (uint64_t)MIN(most, RECORDS));
+    uint64_t count = MIN(trace_next, (uint64_t)MIN(most, TRACE_RECORDS));
 
-    for (uint64_t i = next_record - count; i < next_record; i++) {
-        const struct record *r = &records[i % RECORDS];
+    for (uint64_t i = trace_next - count; i < trace_next; i++) {
+        const struct trace_record *r = &trace_records[i % TRACE_RECORDS];
 
         log_error("trace vm%u %llu %s %llx %llx", r->vm, (unsigned long long)r->guest_cycles,
                   r->event < TRACE_EVENTS ? names[r->event] : "?", (unsigned long long)r->a, (unsigned long long)r->b);

@@ -12,6 +12,7 @@
 #include "hv/fetch.h"
 #include "hv/input.h"
 #include "hv/landing.h"
+#include "hv/marks.h"
 #include "hv/memory.h"
 #include "hv/output.h"
 
@@ -84,6 +85,7 @@ struct vm {
     struct vm_requests requests;
     struct input input;
     struct output output;
+    struct marks marks;
     struct time_sources sources;
     uint64_t ledger_cycles; /* the guest's account in the ledger: host cycles that it consumed since boot */
     uint64_t consumed_before; /* consumed in earlier lives, before resets */

@@ -104,6 +104,7 @@ struct exit {
         struct {
             uint64_t gpa;
             bool write, fetch;
+            bool walk; /* the CPU's own access to the guest's page tables */
         } memory;
         struct {
             uint8_t vector;
@@ -133,9 +134,9 @@ void vcpu_switch(struct vcpu *from, struct vcpu *to);
 
 /*
  * Runs the guest until an exit. vcpu->event is delivered by the entry; if its delivery was cut off, it is valid again afterwards, to be
- * delivered unchanged. Interrupts off on entry and return.
+ * delivered unchanged. May narrow *limits. Interrupts off on entry and return.
  */
-void vcpu_run(struct vcpu *vcpu, const struct run_limits *limits, struct exit *exit);
+void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit);
 
 void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
@@ -176,15 +177,24 @@ const struct switch_costs *vcpu_switch_costs(void);
 /* Runs that yielded less than E + X: the class was lowered. */
 uint64_t vcpu_recalibrations(void);
 
-#ifdef VERGE_COUNT
-/* Costly operations on the path from exit to entry, counted by the debug build. */
+/* Costly operations on the path from exit to entry, counted by the VERGE_COUNT build (make bench); else all zero. */
 struct hot_counts {
     uint64_t xsave, wrmsr, lapic;
 };
+
+#ifdef VERGE_COUNT
 extern struct hot_counts hot_counts;
 #define HOT_COUNT(field) (hot_counts.field++)
+static inline struct hot_counts hot_counts_now(void)
+{
+    return hot_counts;
+}
 #else
 #define HOT_COUNT(field) ((void)0)
+static inline struct hot_counts hot_counts_now(void)
+{
+    return (struct hot_counts){0};
+}
 #endif
 
 #endif

@@ -33,13 +33,17 @@ struct svm_features {
 };
 extern struct svm_features svm_features;
 
+/* The clean bits of a VMCB in which nothing was changed: all but the intercepts, which share theirs with the TSC offset. */
+extern uint32_t svm_all_clean;
+
 #define XSAVE_AREA_SIZE 4096
 
 struct vcpu_backend {
     struct svm_switch entry;
     struct vmcb *vmcb;
-    uint32_t dirty;       /* VMCB parts changed since the last entry, in clean-bit positions */
+    uint32_t clean;       /* VMCB parts unchanged since the last entry (clean bits); 0 on a CPU without them */
     bool new_hands;       /* first entry after the CPU changed hands */
+    bool window;          /* the VMCB asks for an interrupt window */
     uint64_t debug_registers[4];
     uint64_t xcr0, tsc_aux;
     void *extended_state; /* XSAVE or FXSAVE image */
@@ -50,7 +54,16 @@ void svm_switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint3
 
 /* Translates the VMCB's exit into the neutral record, and takes the event that a delivery cut off back into vcpu->event. */
 void svm_translate_exit(struct vcpu *vcpu, struct exit *exit);
-enum exit_class svm_exit_class(const struct vmcb *vmcb);
+enum exit_class svm_exit_class_rare(const struct vmcb *vmcb);
+
+/* The plain class is by far the most frequent: port I/O, CPUID, MSRs and HLT. */
+static inline enum exit_class svm_exit_class(const struct vmcb *vmcb)
+{
+    uint32_t code = (uint32_t)vmcb->exit_code;
+
+    return code >= VMEXIT_CPUID && code < VMEXIT_TASK_SWITCH && code != VMEXIT_SOFTINT ? CLASS_INSTRUCTION
+                                                                                          : svm_exit_class_rare(vmcb);
+}
 
 /* Measures svm_costs; false with a logged reason when the runs make no sense. */
 bool svm_calibrate(void);

@@ -5,7 +5,7 @@
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/svm/backend.h"
 
-enum exit_class svm_exit_class(const struct vmcb *vmcb)
+enum exit_class svm_exit_class_rare(const struct vmcb *vmcb)
 {
     uint32_t code = (uint32_t)vmcb->exit_code;
 
@@ -57,6 +57,7 @@ static void translate_memory(const struct vmcb *vmcb, struct exit *exit)
     exit->memory.gpa = vmcb->exit_info2;
     exit->memory.write = vmcb->exit_info1 & BIT(1);
     exit->memory.fetch = vmcb->exit_info1 & BIT(4);
+    exit->memory.walk = vmcb->exit_info1 & BIT64(33);
 }
 
 /*
@@ -69,9 +70,7 @@ static void take_back_event(struct vcpu *vcpu)
     uint64_t info = vmcb->exit_int_info;
     uint8_t type = info >> EVENT_TYPE_SHIFT & 7, vector = (uint8_t)info;
 
-    if (!(info & EVENT_VALID) || type == EVENT_SOFTWARE)
-        return;
-    if (type == EVENT_EXCEPTION && (vector == 3 || vector == 4))
+    if (type == EVENT_SOFTWARE || (type == EVENT_EXCEPTION && (vector == 3 || vector == 4)))
         return;
     vcpu->event = (struct vcpu_event){.valid = true,
                                       .vector = vector,
@@ -130,11 +129,11 @@ void svm_translate_exit(struct vcpu *vcpu, struct exit *exit)
     uint32_t code = (uint32_t)vmcb->exit_code; /* VMEXIT_INVALID is 32 ones in what QEMU writes */
 
     exit->code = code;
-    exit->timer = false;
     exit->length = 0;
     if (svm_features.next_rip && vmcb->next_rip)
         exit->length = (uint8_t)(vmcb->next_rip - vmcb->rip);
-    take_back_event(vcpu);
+    if (__builtin_expect(vmcb->exit_int_info & EVENT_VALID, 0))
+        take_back_event(vcpu);
     switch (code) {
     case VMEXIT_INTR:
     case VMEXIT_SMI:

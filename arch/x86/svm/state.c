@@ -79,7 +79,7 @@ void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
         *to = (struct vmcb_segment){from->selector, from->attributes, from->limit, from->base};
     }
     vmcb->cpl = (uint8_t)(control->segments[SEGMENT_SS].attributes >> 5 & 3);
-    vcpu->backend->dirty = UINT32_MAX;
+    vcpu->backend->clean = 0;
     vcpu->nested->flush_owed = true;
 }
 
@@ -133,13 +133,13 @@ unsigned vcpu_cpl(const struct vcpu *vcpu)
 void vcpu_set_cr2(struct vcpu *vcpu, uint64_t value)
 {
     vcpu->backend->vmcb->cr2 = value;
-    vcpu->backend->dirty |= CLEAN_CR2;
+    vcpu->backend->clean &= ~CLEAN_CR2;
 }
 
 void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value)
 {
     vcpu->backend->vmcb->dr6 = value;
-    vcpu->backend->dirty |= CLEAN_DR;
+    vcpu->backend->clean &= ~CLEAN_DR;
 }
 
 static uint64_t *msr_slot(struct vcpu_backend *backend, uint32_t index)
@@ -202,7 +202,7 @@ static bool set_efer(struct vcpu *vcpu, uint64_t value)
     if ((value ^ vmcb->efer) & EFER_LME && vmcb->cr0 & CR0_PG)
         return false;
     vmcb->efer = (value & ~EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
-    vcpu->backend->dirty |= CLEAN_CR;
+    vcpu->backend->clean &= ~CLEAN_CR;
     vcpu->nested->flush_owed = true; /* NXE changes what the guest's entries mean */
     return true;
 }
@@ -239,7 +239,7 @@ bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
         if (!pat_valid(value))
             return false;
         backend->vmcb->g_pat = value;
-        backend->dirty |= CLEAN_NP;
+        backend->clean &= ~CLEAN_NP;
         return true;
     }
     uint64_t *slot = msr_slot(backend, index);
@@ -248,7 +248,7 @@ bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
     if (index != MSR_STAR && index != MSR_SFMASK && index != MSR_SYSENTER_CS && !canonical(value))
         return false;
     *slot = value;
-    backend->dirty |= CLEAN_SEG;
+    backend->clean &= ~CLEAN_SEG;
     return true;
 }
 

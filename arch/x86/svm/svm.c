@@ -17,6 +17,7 @@
 #define XCR0_SSE_X87 0x3u
 
 struct svm_features svm_features;
+uint32_t svm_all_clean;
 
 static uint64_t iopm, msrpm, host_vmcb;
 static uint64_t host_xcr0;
@@ -50,6 +51,7 @@ static void read_features(void)
     svm_features.flush_by_asid = r.edx & BIT(6);
     svm_features.decode_assists = r.edx & BIT(7);
     svm_features.asids = r.ebx;
+    svm_all_clean = svm_features.clean_bits ? ~CLEAN_INTERCEPTS : 0;
     has_tsc_aux = cpuid(0x80000001, 0).edx & BIT(27);
 }
 

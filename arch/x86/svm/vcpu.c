@@ -25,6 +25,8 @@ struct hot_counts hot_counts;
 #define FCW_RESET 0x37Fu
 /* How late a slice may end, so that its end need not be armed anew at each entry. Cycles. */
 #define HOST_LIMIT_SLACK 20000u
+/* Beyond this a distance bounds nothing (and must not overflow). */
+#define DISTANCE_FAR (UINT64_C(1) << 62)
 
 static const uint32_t intercept_word3 = SVM_INTR | SVM_NMI | SVM_INIT | SVM_RDPMC | SVM_CPUID | SVM_INVD | SVM_HLT |
                                         SVM_INVLPGA | SVM_IOIO | SVM_MSR | SVM_TASK_SWITCH | SVM_SHUTDOWN;
@@ -103,7 +105,8 @@ void vcpu_reset(struct vcpu *vcpu)
     backend->xcr0 = XCR0_X87;
     backend->tsc_aux = 0;
     reset_extended_state(backend->extended_state);
-    backend->dirty = UINT32_MAX;
+    backend->clean = 0;
+    backend->window = false;
     backend->new_hands = true;
 }
 
@@ -138,22 +141,15 @@ void vcpu_switch(struct vcpu *from, struct vcpu *to)
     load_hands(to->backend);
 }
 
-/* The timer's count for this entry; 0: it already stands armed for no later than needed. */
-static uint32_t choose_count(const struct run_limits *limits, uint64_t entry_cost)
+/* The timer's count for an entry that must come back sooner than the timer stands armed for. */
+static uint32_t new_count(const struct run_limits *limits)
 {
     struct oneshot *oneshot = &host_oneshot;
     uint64_t to_host_limit = limits->host_limit - limits->host_now;
-    uint64_t to_deadline = UINT64_MAX;
+    uint64_t run = limits->distance > limits->lead ? limits->distance - limits->lead : 1;
 
     if ((int64_t)to_host_limit < 0)
         to_host_limit = 0;
-    if (limits->distance < UINT64_MAX / 2)
-        to_deadline = limits->distance + entry_cost;
-    uint64_t latest = limits->host_now + MIN(to_deadline, to_host_limit + HOST_LIMIT_SLACK);
-    if (oneshot->fires_at <= latest)
-        return 0;
-
-    uint64_t run = limits->distance > limits->lead ? limits->distance - limits->lead : 1;
     if (oneshot->fires_at != UINT64_MAX && oneshot->chased)
         run -= run >> 3;
     oneshot->chased = oneshot->fires_at != UINT64_MAX;
@@ -161,11 +157,34 @@ static uint32_t choose_count(const struct run_limits *limits, uint64_t entry_cos
     return oneshot_count(MIN(run, to_host_limit) + oneshot->distance);
 }
 
-void svm_switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint32_t arm_count)
+/* The timer stands armed for no later than these limits need: no monitor work can make it late, for it only brings it nearer. */
+static inline bool armed_in_time(const struct run_limits *limits, uint64_t entry_cost)
+{
+    uint64_t fires_at = host_oneshot.fires_at;
+
+    if (fires_at > limits->host_limit + HOST_LIMIT_SLACK)
+        return false;
+    return limits->distance > DISTANCE_FAR || fires_at <= limits->host_now + limits->distance + entry_cost;
+}
+
+static void prepare_flush(struct vcpu *vcpu)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+
+    if (vcpu->nested->flush_owed)
+        backend->vmcb->tlb_control = svm_features.flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+    vcpu->nested->flush_owed = false;
+    backend->new_hands = false;
+    backend->clean = 0;
+}
+
+static inline void switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint32_t arm_count)
 {
     struct vcpu_backend *backend = vcpu->backend;
     struct vmcb *vmcb = backend->vmcb;
 
+    if (__builtin_expect(vcpu->nested->flush_owed || backend->new_hands, 0))
+        prepare_flush(vcpu);
     backend->entry.tsc_base = tsc - (uint64_t)entry_cost;
     backend->entry.arm_count = arm_count;
     vmcb->rip = vcpu->rip;
@@ -173,16 +192,8 @@ void svm_switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint3
     vmcb->rax = vcpu->gpr[REG_RAX];
     vmcb->rsp = vcpu->gpr[REG_RSP];
     vmcb->int_state = vcpu->shadow;
-    if (vcpu->nested->flush_owed || backend->new_hands) {
-        vmcb->tlb_control = !vcpu->nested->flush_owed ? TLB_FLUSH_NONE
-                            : svm_features.flush_by_asid ? TLB_FLUSH_ASID
-                                                         : TLB_FLUSH_ALL;
-        vcpu->nested->flush_owed = false;
-        backend->new_hands = false;
-        backend->dirty = UINT32_MAX;
-    }
-    vmcb->clean = svm_features.clean_bits ? ~(backend->dirty | CLEAN_INTERCEPTS) : 0;
-    backend->dirty = 0;
+    vmcb->clean = backend->clean;
+    backend->clean = svm_all_clean;
     svm_enter(&backend->entry);
     vmcb->tlb_control = TLB_FLUSH_NONE;
     vcpu->rip = vmcb->rip;
@@ -190,6 +201,11 @@ void svm_switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint3
     vcpu->gpr[REG_RAX] = vmcb->rax;
     vcpu->gpr[REG_RSP] = vmcb->rsp;
     vcpu->shadow = vmcb->int_state & 1;
+}
+
+void svm_switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint32_t arm_count)
+{
+    switch_world(vcpu, tsc, entry_cost, arm_count);
 }
 
 static void set_event(struct vcpu *vcpu)
@@ -202,14 +218,11 @@ static void set_event(struct vcpu *vcpu)
     vcpu->event.valid = false;
 }
 
-/* Asks for an exit when the guest can take an interrupt. V_IRQ never delivers: VINTR is intercepted. */
+/* Asks for an exit when the guest can take an interrupt, or no longer. V_IRQ never delivers: VINTR is intercepted. */
 static void set_window(struct vcpu_backend *backend, bool wanted)
 {
     struct vmcb *vmcb = backend->vmcb;
-    bool set = vmcb->vintr & VINTR_IRQ;
 
-    if (set == wanted)
-        return;
     if (wanted) {
         vmcb->vintr |= VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT;
         vmcb->intercept[0] |= SVM_VINTR;
@@ -217,11 +230,24 @@ static void set_window(struct vcpu_backend *backend, bool wanted)
         vmcb->vintr &= ~(VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT);
         vmcb->intercept[0] &= ~SVM_VINTR;
     }
-    backend->dirty |= CLEAN_INTERCEPTS | CLEAN_TPR;
+    backend->window = wanted;
+    backend->clean &= ~(CLEAN_INTERCEPTS | CLEAN_TPR);
+}
+
+/* The window's request, and what an interrupt shadow that the CPU would lose needs. */
+static void prepare_window(struct vcpu *vcpu, struct run_limits *limits)
+{
+    if (vcpu->window && vcpu->shadow && svm_costs.shadow_lost) {
+        set_window(vcpu->backend, false); /* one instruction instead, then the shadow is gone */
+        limits->distance = 1;
+        limits->lead = 0;
+    } else {
+        set_window(vcpu->backend, vcpu->window);
+    }
 }
 
 /* Guest cycles of this run; lowers the class when the CPU was quicker than at boot. */
-static uint64_t account(struct exit *exit, enum exit_class class, bool inject)
+static inline uint64_t account(struct exit *exit, enum exit_class class, bool inject)
 {
     int64_t overhead = svm_costs.entry[inject] + svm_costs.exit[class];
     uint64_t total = exit->left - exit->entered;
@@ -235,39 +261,41 @@ static uint64_t account(struct exit *exit, enum exit_class class, bool inject)
     return total - (uint64_t)overhead;
 }
 
-void vcpu_run(struct vcpu *vcpu, const struct run_limits *limits, struct exit *exit)
+static void take_host_interrupts(struct exit *exit)
+{
+    struct cpu *cpu = this_cpu();
+
+    cpu->timer_fired = false;
+    cpu_open_interrupts();
+    exit->timer = cpu->timer_fired;
+    if (exit->timer)
+        oneshot_fired(&host_oneshot);
+}
+
+void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
 {
     struct vcpu_backend *backend = vcpu->backend;
-    struct run_limits bound = *limits;
+    struct vmcb *vmcb = backend->vmcb;
     bool inject = vcpu->event.valid;
     int64_t entry_cost = svm_costs.entry[inject];
+    uint32_t count = 0;
 
     if (inject)
         set_event(vcpu);
-    if (vcpu->window && vcpu->shadow && svm_costs.shadow_lost) {
-        set_window(backend, false); /* one instruction instead, then the shadow is gone */
-        bound.distance = 1;
-        bound.lead = 0;
-    } else {
-        set_window(backend, vcpu->window);
-    }
-    uint32_t count = choose_count(&bound, (uint64_t)entry_cost);
-    svm_switch_world(vcpu, limits->tsc, entry_cost, count);
-    backend->vmcb->event_inject = 0;
+    if (__builtin_expect(vcpu->window | backend->window, 0))
+        prepare_window(vcpu, limits);
+    if (!armed_in_time(limits, (uint64_t)entry_cost))
+        count = new_count(limits);
+    switch_world(vcpu, limits->tsc, entry_cost, count);
+    vmcb->event_inject = 0;
 
     exit->entered = backend->entry.t0;
     exit->left = backend->entry.t1;
     if (count)
         host_oneshot.fires_at = exit->entered + ratio_ceil(&host_oneshot.cycles_per_tick, count + 1u);
-    exit->consumed = account(exit, svm_exit_class(backend->vmcb), inject);
+    exit->consumed = account(exit, svm_exit_class(vmcb), inject);
+    exit->timer = false;
     svm_translate_exit(vcpu, exit);
-    if (exit->kind == EXIT_HOST_INTERRUPT) {
-        struct cpu *cpu = this_cpu();
-
-        cpu->timer_fired = false;
-        cpu_open_interrupts();
-        exit->timer = cpu->timer_fired;
-        if (exit->timer)
-            oneshot_fired(&host_oneshot);
-    }
+    if (exit->kind == EXIT_HOST_INTERRUPT)
+        take_host_interrupts(exit);
 }
