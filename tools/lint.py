@@ -6,6 +6,7 @@ A lint returns the number of files that it looked at, or raises; one that finds 
 import ast
 import glob
 import os
+import shlex
 import subprocess
 import sys
 
@@ -36,8 +37,8 @@ def lint_includes():
 
 def lint_headers():
     """Each header compiles alone, with the hypervisor's own flags."""
-    flags = run(["make", "-s", "--no-print-directory", "--eval", "verge-show-flags: ; @echo $(CFLAGS)", "verge-show-flags"],
-                "the Makefile has no CFLAGS").split()
+    flags = shlex.split(run(["make", "-s", "--no-print-directory", "--eval", "verge-show-flags: ; $(info $(CFLAGS)) @:", "verge-show-flags"],
+                "the Makefile has no CFLAGS"))
     headers = files("lib/**/*.h", "boot/**/*.h", "arch/**/*.h", "hv/**/*.h", "devices/**/*.h", "guest/**/*.h")
     bad = []
     for header in headers:
