@@ -133,7 +133,7 @@ if [ -z "$image" ]; then
     mkdir -p "$VERGE_ROOT/build" || die "cannot write under $VERGE_ROOT"
     if ! make -s -q -C "$VERGE_ROOT" build/verge.elf32 >/dev/null 2>&1; then
         say "building build/verge.elf32"
-        watched "make" "$VERGE_ROOT/build/make.log" make -C "$VERGE_ROOT" build/verge.elf32 || exit 125
+        watched "make" "$VERGE_ROOT/build/make.log" make -j"$(nproc 2>/dev/null || echo 1)" -C "$VERGE_ROOT" build/verge.elf32 || exit 125
     fi
 fi
 [ -r "$image" ] || die "$image: no such image"
