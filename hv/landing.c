@@ -2,6 +2,7 @@
 #include "hv/landing.h"
 
 #define LEAD_SHARE 8u /* the lead is at most 1/8 of the gap, and moves by 1/8 of the error */
+#define WINDOW_MOST UINT64_C(100000)
 
 void landing_init(struct landing *landing, uint64_t spread, uint64_t grain, bool exact)
 {
@@ -37,24 +38,29 @@ static void adapt(struct landing *landing, uint64_t early, uint64_t late)
         landing->lead += late;
     else if (early > landing->window / 2)
         landing->lead -= MIN(landing->lead, early - landing->window / 2) / LEAD_SHARE;
-    landing->window = landing->window ? MAX(landing->window, MIN(2 * landing->lead, UINT64_C(100000))) : 0;
+    if (landing->window)
+        landing->window = MAX(landing->window, MIN(2 * landing->lead, WINDOW_MOST));
 }
 
-uint64_t landing_take(struct landing *landing, uint64_t distance, uint64_t consumed)
+uint64_t landing_take(struct landing *landing, uint64_t distance, uint64_t consumed, bool aimed)
 {
     uint64_t early = distance > consumed ? distance - consumed : 0;
-    uint64_t late = consumed > distance ? consumed - distance : 0;
+    uint64_t behind = consumed > distance ? consumed - distance : 0;
+    bool late = behind >= MAX(landing->grain, UINT64_C(1));
 
-    landing->stuck = consumed ? 0 : landing->stuck + 1;
+    if (!aimed && !late)
+        return 0;
+    if (aimed)
+        landing->stuck = consumed ? 0 : landing->stuck + 1;
     if (early > landing->window)
         return 0;
     landing->landed++;
-    count(landing, early + late);
-    if (late >= MAX(landing->grain, UINT64_C(1))) {
+    count(landing, early + behind);
+    if (late) {
         landing->late++;
-        landing->worst_late = MAX(landing->worst_late, late);
+        landing->worst_late = MAX(landing->worst_late, behind);
     }
-    adapt(landing, early, late >= MAX(landing->grain, UINT64_C(1)) ? late : 0);
+    adapt(landing, early, late ? behind : 0);
     if (early)
         landing->snaps++;
     return early;

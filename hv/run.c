@@ -55,9 +55,7 @@ static void prepare_interrupt(struct vm *vm)
 
 static void take_landing(struct vm *vm, const struct exit *exit, uint64_t deadline, uint64_t distance)
 {
-    if (exit->consumed + vm->landing.window < distance && vm->landing.fixed)
-        return; /* foreign: armed for another moment */
-    uint64_t gap = landing_take(&vm->landing, distance, exit->consumed);
+    uint64_t gap = landing_take(&vm->landing, distance, exit->consumed, exit->timer && exit->aimed);
 
     if (gap) {
         vm_advance(vm, gap, &vm->sources.snapped);
@@ -87,7 +85,7 @@ static uint64_t step(struct vm *vm, uint64_t host_now, uint64_t slice_end)
     vm->ledger_cycles += exit.consumed;
     vm_advance(vm, exit.consumed, &vm->sources.consumed);
     trace_of(vm->id, vm->clock.now, TRACE_EXIT, exit.kind, vm->vcpu.rip);
-    if (exit.timer && limits.distance != UINT64_MAX)
+    if (__builtin_expect(exit.timer || exit.consumed > limits.distance, 0))
         take_landing(vm, &exit, deadline, limits.distance);
     if (perturb_on)
         perturb_exit(vm);

@@ -88,6 +88,7 @@ const char *exit_kind_name(enum exit_kind kind);
 struct exit {
     enum exit_kind kind;
     bool timer;         /* EXIT_HOST_INTERRUPT: the one-shot was among them */
+    bool aimed;         /* and it was set at this very entry to land on the deadline; valid when timer is */
     uint8_t length;     /* of the instruction, where the CPU gave it; 0: decode */
     uint64_t entered;   /* T0, host TSC */
     uint64_t left;      /* T1, host TSC */

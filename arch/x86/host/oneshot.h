@@ -15,6 +15,7 @@ struct oneshot {
     uint64_t distance;  /* cycles from the count's write to the guest's first instruction less the timer's own latency: A */
     uint64_t fires_at;  /* host TSC, not before it fires; UINT64_MAX: not armed */
     bool chased;        /* charges ate up the last arming before it fired: arm with slack */
+    bool aimed;         /* the last count was chosen for the deadline alone: no host limit, no slack */
     bool periodic;      /* timer=periodic: a free-running tick instead, never re-armed */
 };
 

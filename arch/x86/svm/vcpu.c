@@ -150,8 +150,11 @@ static uint32_t new_count(const struct run_limits *limits)
 
     if ((int64_t)to_host_limit < 0)
         to_host_limit = 0;
-    if (oneshot->fires_at != UINT64_MAX && oneshot->chased)
+    oneshot->aimed = run <= to_host_limit;
+    if (oneshot->fires_at != UINT64_MAX && oneshot->chased) {
         run -= run >> 3;
+        oneshot->aimed = false;
+    }
     oneshot->chased = oneshot->fires_at != UINT64_MAX;
     HOT_COUNT(lapic);
     return oneshot_count(MIN(run, to_host_limit) + oneshot->distance);
@@ -261,13 +264,15 @@ static inline uint64_t account(struct exit *exit, enum exit_class class, bool in
     return total - (uint64_t)overhead;
 }
 
-static void take_host_interrupts(struct exit *exit)
+/* `count`: what this entry armed the timer with; 0 when it stood armed before, for whatever moment. */
+static void take_host_interrupts(struct exit *exit, uint32_t count)
 {
     struct cpu *cpu = this_cpu();
 
     cpu->timer_fired = false;
     cpu_open_interrupts();
     exit->timer = cpu->timer_fired;
+    exit->aimed = exit->timer && count && host_oneshot.aimed;
     if (exit->timer)
         oneshot_fired(&host_oneshot);
 }
@@ -297,5 +302,5 @@ void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
     exit->timer = false;
     svm_translate_exit(vcpu, exit);
     if (exit->kind == EXIT_HOST_INTERRUPT)
-        take_host_interrupts(exit);
+        take_host_interrupts(exit, count);
 }
