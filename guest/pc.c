@@ -116,6 +116,7 @@ static void set_policy(struct vm *vm, const struct guest_settings *settings)
         .restart_on_reset = settings->onreset == GUEST_ONRESET_RESTART,
         .machine_reset = settings->onreset == GUEST_ONRESET_MACHINE,
         .reset_on_crash = settings->oncrash == GUEST_ONCRASH_RESET,
+        .keep_on_crash = settings->oncrash == GUEST_ONCRASH_KEEP,
         .resets_left = settings->resets ? settings->resets : UINT64_MAX,
     };
 }

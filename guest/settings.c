@@ -61,11 +61,10 @@ static bool parse_date(const char *at, struct rtc_settings *rtc)
 static bool parse_rtc(const char *value, void *field)
 {
     struct rtc_settings *rtc = field;
-    bool wall = strcmp(value, "wall") == 0;
 
-    if (!wall && strcmp(value, "guest") != 0)
+    if (strcmp(value, "guest") != 0)
         return parse_date(value, rtc);
-    *rtc = (struct rtc_settings){.mode = wall ? GUEST_RTC_WALL : GUEST_RTC_GUEST};
+    *rtc = (struct rtc_settings){.mode = GUEST_RTC_GUEST};
     return true;
 }
 
@@ -108,15 +107,14 @@ static const struct setting guest_keys[] = {
      .applied = "at each character",
      .help = "a character is sent by the end of its OUT (fast) or at the speed of the divisor (baud)"},
     {.key = "rtc",
-     .form = "guest|wall|YYYY-MM-DDTHH:MM:SS",
+     .form = "guest|YYYY-MM-DDTHH:MM:SS",
      .standard = "guest",
      .example = "rtc=2024-01-31T12:00:00",
      .type = SETTING_CUSTOM,
      FIELD(rtc),
      .parse = parse_rtc,
      .applied = "at the guest's reset",
-     .help = "the date: the host's at reset and then guest time, the host's always, or a fixed start (1970 "
-             "to 2199)"},
+     .help = "the date: the host's at reset and then guest time, or a fixed start (1970 to 2199)"},
     {.key = "onreset",
      .form = "restart|stop|machine",
      .standard = "restart",

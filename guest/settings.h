@@ -12,7 +12,7 @@ enum guest_uart { GUEST_UART_FAST, GUEST_UART_BAUD };
 enum guest_onreset { GUEST_ONRESET_RESTART, GUEST_ONRESET_STOP, GUEST_ONRESET_MACHINE };
 enum guest_oncrash { GUEST_ONCRASH_STOP, GUEST_ONCRASH_RESET, GUEST_ONCRASH_KEEP };
 enum guest_onhalt { GUEST_ONHALT_AUTO, GUEST_ONHALT_OK, GUEST_ONHALT_FAIL };
-enum rtc_mode { GUEST_RTC_GUEST, GUEST_RTC_WALL, GUEST_RTC_FIXED };
+enum rtc_mode { GUEST_RTC_GUEST, GUEST_RTC_FIXED };
 
 /* The date of GUEST_RTC_FIXED, zero otherwise. */
 struct rtc_settings {

@@ -157,7 +157,7 @@ static void finish(struct vm *vm, const struct insn *insn, const struct insn_reg
     default:
         log_error("%s: instruction at rip %llx can't be carried out on trapped memory", vm->name,
                   (unsigned long long)vm->vcpu.rip);
-        vm_end(vm, VERDICT_CRASH, "unsupported instruction on unmapped memory");
+        vm_crash(vm, "unsupported instruction on unmapped memory");
         return;
     }
 }
@@ -170,11 +170,11 @@ void emulate_memory(struct vm *vm, const struct exit *exit)
     struct insn insn;
 
     if (exit->memory.fetch) {
-        vm_end(vm, VERDICT_CRASH, "executes where there is no memory");
+        vm_crash(vm, "executes where there is no memory");
         return;
     }
     if (exit->memory.walk || vm->vcpu.event.valid) {
-        vm_end(vm, VERDICT_CRASH, "has page tables or an exception's stack where there is no memory");
+        vm_crash(vm, "has page tables or an exception's stack where there is no memory");
         return;
     }
     if (!decode(vm, &insn))

@@ -182,20 +182,6 @@ static void handle_memory(struct vm *vm, const struct exit *exit)
     emulate_memory(vm, exit);
 }
 
-static void handle_shutdown(struct vm *vm)
-{
-    if (vm->policy.reset_on_crash) {
-        vm_request_reset(vm, "triple fault");
-        return;
-    }
-    /* On a PC a triple fault is a reset; a guest that isn't to restart has crashed. */
-    if (vm->policy.restart_on_reset && vm->policy.resets_left) {
-        vm_request_reset(vm, "triple fault");
-        return;
-    }
-    vm_end(vm, VERDICT_CRASH, "triple fault");
-}
-
 static void handle_rare(struct vm *vm, const struct exit *exit)
 {
     switch (exit->kind) {
@@ -217,15 +203,15 @@ static void handle_rare(struct vm *vm, const struct exit *exit)
         vm_raise(vm, VECTOR_GP, true, 0);
         return;
     case EXIT_SHUTDOWN:
-        handle_shutdown(vm);
+        vm_crash(vm, "triple fault");
         return;
     case EXIT_TASK_SWITCH:
-        vm_end(vm, VERDICT_CRASH, "hardware task switch, which Verge does not carry out");
+        vm_crash(vm, "hardware task switch, which Verge does not carry out");
         return;
     default:
         log_error("%s: exit code %llx at rip %llx", vm->name, (unsigned long long)exit->code,
                   (unsigned long long)vm->vcpu.rip);
-        vm_end(vm, VERDICT_CRASH, "the CPU refused the guest's state");
+        vm_crash(vm, "the CPU refused the guest's state");
         return;
     }
 }

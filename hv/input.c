@@ -40,3 +40,9 @@ void input_ready(struct input *input)
     if (input->count)
         deadline_set(&input->deadline, guest_clock_now(input->clock));
 }
+
+void input_reset(struct input *input)
+{
+    deadline_cancel(&input->deadline);
+    input_ready(input);
+}

@@ -23,6 +23,9 @@ struct input {
 void input_init(struct input *input, struct guest_clock *clock, size_t (*deliver)(void *, const uint8_t *, size_t),
                 void *opaque);
 
+/* The guest was reset and its clock stands at 0: what waits is delivered then. */
+void input_reset(struct input *input);
+
 /* From outside: queues one byte for delivery at the guest's present moment. A full queue drops it, counted. */
 void input_put(struct input *input, uint8_t byte);
 

@@ -131,6 +131,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     struct run_settings run;
 
     ledger_start(host_tsc());
+    stack_guard_seed(host_tsc());
     cpu_init_early();
     read_boot_info(magic, info, image_base);
     bool settings_good = hv_settings_parse(boot_info.command_line, &early_settings, &error);

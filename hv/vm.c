@@ -39,6 +39,7 @@ bool vm_reset(struct vm *vm)
     vm->interrupt = false;
     vm->requests = (struct vm_requests){0};
     fetch_forget(&vm->fetch);
+    input_reset(&vm->input);
     vcpu_reset(&vm->vcpu);
     vm->state = VM_RUNNABLE;
     return vm->ops->reset(vm);
@@ -105,6 +106,19 @@ void vm_end(struct vm *vm, unsigned code, const char *why)
         log_info("%s: ended: %s", vm->name, why[0] ? why : "verdict");
     show_closing_line(vm);
     console_show_exits(vm);
+}
+
+void vm_crash(struct vm *vm, const char *why)
+{
+    if (vm->policy.reset_on_crash) {
+        vm_request_reset(vm, why);
+    } else if (vm->policy.keep_on_crash) {
+        vm->state = VM_KEPT;
+        log_info("%s: crashed: %s; kept at rip %llx (Ctrl-A r: registers, Ctrl-A x: quit)", vm->name, why,
+                 (unsigned long long)vm->vcpu.rip);
+    } else {
+        vm_end(vm, VERDICT_CRASH, why);
+    }
 }
 
 static void restart(struct vm *vm)

@@ -21,6 +21,7 @@ struct vm;
 enum vm_state {
     VM_RUNNABLE,
     VM_HALTED, /* in HLT, waiting for an interrupt */
+    VM_KEPT, /* crashed under oncrash=keep: not run any more, but not ended: the keys show it */
     VM_ENDED,
 };
 
@@ -55,6 +56,7 @@ struct vm_policy {
     bool halt_ok;          /* HLT with nothing to end it is a power-off */
     bool restart_on_reset;
     bool reset_on_crash;
+    bool keep_on_crash;
     bool machine_reset;    /* a guest's reset resets the machine */
     uint64_t resets_left;  /* restarts until a reset stops the guest; UINT64_MAX: no limit */
 };
@@ -120,6 +122,9 @@ void vm_request_reset(struct vm *vm, const char *why);
 
 /* Ends a guest at once, with its closing lines. */
 void vm_end(struct vm *vm, unsigned code, const char *why);
+
+/* A guest that can't go on: ends it, resets it or keeps it for inspection, as oncrash= says. */
+void vm_crash(struct vm *vm, const char *why);
 
 /* The guest's account in the ledger equals its clock less charges, snaps and idle. */
 bool vm_time_exact(const struct vm *vm);

@@ -1,12 +1,14 @@
-/* Memory and string functions for ring 0. REP MOVSB and STOSB: fast on every CPU with ERMS, small on all. */
+/* Memory and string functions for ring 0. String instructions by quadwords: fast enough on every CPU, small on all. */
 #include "lib/string.h"
 #include "lib/base.h"
 
 void *memcpy(void *restrict destination, const void *restrict source, size_t count)
 {
     void *to = destination;
+    size_t words = count / 8, rest = count % 8;
 
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(source), "+c"(count) : : "memory");
+    __asm__ volatile("rep movsq" : "+D"(to), "+S"(source), "+c"(words) : : "memory");
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(source), "+c"(rest) : : "memory");
     return destination;
 }
 
@@ -25,8 +27,11 @@ void *memmove(void *destination, const void *source, size_t count)
 void *memset(void *destination, int value, size_t count)
 {
     void *to = destination;
+    uint64_t pattern = (uint8_t)value * UINT64_C(0x0101010101010101);
+    size_t words = count / 8, rest = count % 8;
 
-    __asm__ volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+    __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(pattern) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(rest) : "a"(pattern) : "memory");
     return destination;
 }
 

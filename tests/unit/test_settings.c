@@ -286,7 +286,7 @@ static void rtc_dates(void **state)
                 guest.rtc.day == 29 && guest.rtc.hour == 23 && guest.rtc.minute == 59 &&
                 guest.rtc.second == 58);
     assert_true(set_guest("rtc=2000-02-29T00:00:00", &guest));
-    assert_true(set_guest("rtc=wall", &guest) && guest.rtc.mode == GUEST_RTC_WALL && guest.rtc.year == 0);
+    assert_true(set_guest("rtc=guest", &guest) && guest.rtc.mode == GUEST_RTC_GUEST && guest.rtc.year == 0);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         if (set_guest(bad[i], &guest) || guest.rtc.mode != GUEST_RTC_GUEST)
             fail_msg("%s was taken", bad[i]);

@@ -9,6 +9,13 @@ _Noreturn void panic(const char *format, ...) PRINTF_LIKE(1, 2);
 /* What the layer above adds to a panic (the trace, the end of the machine); called once, after the backtrace. */
 void panic_set_hook(void (*hook)(void));
 
+/* Replaces the stack protector's guard. Only from a function that never returns: frames in use keep the old value. */
+extern uintptr_t __stack_chk_guard;
+static inline void stack_guard_seed(uint64_t seed)
+{
+    __stack_chk_guard ^= seed * UINT64_C(0x9E3779B97F4A7C15);
+}
+
 /* Type-checked in every build, evaluated in every build: they stand off the hot path. */
 #define ASSERT(condition)                                                                                                \
     do {                                                                                                                 \
