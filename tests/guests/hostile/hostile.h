@@ -7,6 +7,7 @@
 struct hostile {
     uint64_t random; /* generator state */
     bool bare;       /* on bare QEMU: keep off what would really break the machine */
+    bool verbose;
     bool deadly;     /* operations that may end the guest are allowed */
     uint64_t exceptions[32], interrupts, debug_traps, ops[16];
 };

@@ -45,6 +45,7 @@ static void progress_save(const struct progress *p)
     bytes[CMOS_BYTES - 1] = (uint8_t)(0 - sum);
     for (unsigned i = 0; i < CMOS_BYTES; i++)
         rtc_write((uint8_t)(CMOS_BASE + i), bytes[i]);
+    out8(0x70, 0x0D); /* away from here: a step may write to 71h */
 }
 
 /* Debug traps end here with breakpoints and TF off; interrupts return with IF off, so that no storm of them
@@ -90,6 +91,7 @@ bool guest_run(void)
     uint64_t wanted = word_number("ops", 100000), seed = word_number("seed", 1), ops = 0;
     h->bare = word_number("bare", 0);
     h->deadly = word_number("deadly", 0);
+    h->verbose = word_number("trace", 0) == 2;
     if (progress_load(&p) && h->deadly)
         p.runs++;
     else

@@ -31,6 +31,15 @@ static memory_op *const memory_ops[] = {EACH_MEMORY(NAME_MEMORY)};
 static odd_op *const odd_ops[] = {EACH_ODD(NAME_ODD)};
 #define ODD_BARE_LIMIT 26 /* the rest (RSM, XSETBV, MWAIT, LMSW) only where a hypervisor answers */
 
+/* With trace=2: what is about to be done, so that the last line names the culprit. */
+static void say(const struct hostile *h, const char *what, uint64_t where, uint64_t value)
+{
+    if (!h->verbose)
+        return;
+    uart_start();
+    print("hostile %s %lx %lx\n", what, where, value);
+}
+
 static uint64_t draw(struct hostile *h)
 {
     return random_next(&h->random);
@@ -68,6 +77,7 @@ static void step_msr(struct hostile *h)
 {
     uint32_t msr = draw_msr(h);
     if (draw(h) & 1) {
+        say(h, "rdmsr", msr, 0);
         op_rdmsr(msr);
         return;
     }
@@ -76,6 +86,7 @@ static void step_msr(struct hostile *h)
         value = (value & ~(uint64_t)(EFER_SVME | EFER_LME_LMA)) | EFER_LME_LMA;
     if (msr == 0x1B && h->bare)
         return; /* the APIC would land on our memory */
+    say(h, "wrmsr", msr, value);
     op_wrmsr(msr, value);
 }
 
@@ -115,6 +126,7 @@ static void step_port(struct hostile *h)
     uint32_t port = draw_port(h), value = (uint32_t)draw_value(h);
     unsigned width = h->bare ? 1 : 1u << draw(h) % 3; /* QEMU 7.2 aborts on a wide write to its UART */
     uint64_t r = draw(h);
+    say(h, (r & 15) == 0 ? "string" : r & 16 ? "in" : "out", (uint64_t)width << 32 | port, value);
     if ((r & 15) == 0) { /* INS, OUTS with short counts, 0 among them */
         unsigned form = (unsigned)(r >> 8) % 6;
         if (h->bare)
@@ -140,12 +152,14 @@ static void step_memory(struct hostile *h)
         address = 0xA0000 + (r & 0x1FFFF);
     if ((r >> 60) == 1 && !h->bare)
         address = 0xFFFFFFF0u + (r & 7); /* the last access must not leave the mapped 4 GB */
+    say(h, "memory", (r >> 32) % ARRAY_LENGTH(memory_ops), address);
     memory_ops[(r >> 32) % ARRAY_LENGTH(memory_ops)](address, draw_value(h));
 }
 
 static void step_control(struct hostile *h)
 {
     uint64_t value = draw_value(h), r = draw(h);
+    say(h, "control", r % 12, value);
     switch (r % 12) {
     case 0:
         op_write_cr0(h->deadly && !(r >> 56) ? value
@@ -229,6 +243,7 @@ void hostile_step(struct hostile *h)
     if (h->deadly && (r >> 40 & 0x3FFF) == 0)
         step_deadly(h);
     unsigned kind = r & 15;
+    say(h, "step", kind, r);
     h->ops[kind]++;
     switch (kind) {
     case 0:

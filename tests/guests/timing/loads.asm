@@ -4,6 +4,17 @@
 bits 64
 section .text
 
+; Spins load_gap rounds of two instructions between two exits: the emulator manages only some ten thousand exits a second.
+%macro GAP 0
+    mov r10d, [load_gap]
+    test r10d, r10d
+    jz %%none
+%%again:
+    dec r10d
+    jnz %%again
+%%none:
+%endmacro
+
 global load_spin
 load_spin:
     cmp [rdi], rsi
@@ -41,6 +52,7 @@ load_cpuid:
 .again:
     xor eax, eax
     cpuid
+    GAP
     cmp [rdi], rsi
     jb .again
     pop rbx
@@ -49,6 +61,7 @@ load_cpuid:
 global load_port
 load_port:
     in al, 0x61
+    GAP
     cmp [rdi], rsi
     jb load_port
     ret
@@ -58,6 +71,7 @@ load_mmio:
     mov edx, 0xFEDFF000
 .again:
     mov eax, [rdx]
+    GAP
     cmp [rdi], rsi
     jb .again
     ret
@@ -136,6 +150,8 @@ counted_loop:
     ret
 
 section .bss
+global load_gap
+load_gap:    resd 1
 alignb 64
 copy_source: resb 4096
 copy_target: resb 4096

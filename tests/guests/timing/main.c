@@ -20,6 +20,7 @@ static const struct {
 
 load_function *load_chosen(void)
 {
+    load_gap = (uint32_t)word_number("gap", 0);
     if (!word_text("load"))
         return load_spin;
     for (size_t i = 0; i < ARRAY_LENGTH(loads); i++)
