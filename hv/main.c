@@ -128,7 +128,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
 {
     struct settings_error error = {0};
     struct ratio cycles_per_ns;
-    struct run_settings run;
+    struct run_settings run = {0};
 
     ledger_start(host_tsc());
     stack_guard_seed(host_tsc());
@@ -165,6 +165,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
 
     ratio_init(&cycles_per_ns, host_tsc_hz(), UINT64_C(1000000000));
     run.slice = ratio_floor(&cycles_per_ns, plan.hv.slice_ns);
+    run.coarse = plan.hv.timer.kind == HV_TIMER_PERIODIC;
     console_start();
     ledger_book(LEDGER_BOOT, host_tsc());
     unsigned code = run_all(&run);

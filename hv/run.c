@@ -120,14 +120,16 @@ static void run_slice(struct vm *vm, uint64_t slice)
 }
 
 /* Moves a halted VM's clock on and wakes it when an interrupt is pending. */
-static void attend_halted(struct vm *vm, uint64_t now)
+static void attend_halted(struct vm *vm, uint64_t now, bool coarse)
 {
     guest_clock_advance(&vm->clock, vm->clock.now); /* input that is there comes first */
     while (!vm->interrupt) {
         uint64_t deadline = deadline_queue_next(&vm->clock.deadlines);
         uint64_t reached = deadline;
 
-        if (!vm->policy.idle_skip)
+        if (!vm->policy.idle_skip && coarse)
+            reached = vm->halt_guest + (now - vm->halt_host);
+        else if (!vm->policy.idle_skip)
             reached = MIN(deadline, vm->halt_guest + (now - vm->halt_host));
         else if (deadline == DEADLINE_NEVER)
             return;
@@ -206,7 +208,7 @@ unsigned run_all(const struct run_settings *settings)
         account = LEDGER_SCHEDULE;
         for (unsigned i = 0; i < vm_count; i++)
             if (vms[i]->state == VM_HALTED)
-                attend_halted(vms[i], now);
+                attend_halted(vms[i], now, settings->coarse);
         struct vm *vm = pick();
         ledger_book(LEDGER_SCHEDULE, host_tsc());
         if (vm)

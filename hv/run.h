@@ -6,6 +6,7 @@
 
 struct run_settings {
     uint64_t slice; /* host TSC cycles */
+    bool coarse;    /* timer=periodic: a halted guest wakes at the host's tick, not at its deadline */
 };
 
 /* Runs all VMs in turn until the last has ended or the console asks to quit; returns the highest code. */
