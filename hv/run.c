@@ -112,7 +112,7 @@ static void run_slice(struct vm *vm, uint64_t slice)
 
     hand_over(vm);
     do {
-        now = step(vm, now, MAX(slice_end, now + 1));
+        now = step(vm, now, now < slice_end ? slice_end : slice_end + stretch);
         if (vm->requests.reset || vm->requests.exit)
             if (!vm_act_on_requests(vm))
                 break;
