@@ -9,6 +9,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/backtrace.h"
 #include "arch/x86/host/lapic.h"
+#include "arch/x86/host/oneshot.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -133,6 +134,7 @@ void trap_dispatch(struct trap_frame *frame)
     switch (frame->vector) {
     case VECTOR_TIMER:
         cpu->timer_fired = true;
+        oneshot_fired();
         host_lapic_eoi();
         return;
     case VECTOR_SPURIOUS:

@@ -61,6 +61,16 @@ uint32_t oneshot_count(uint64_t cycles)
     return (uint32_t)(ticks > COUNT_MAX ? COUNT_MAX : ticks > 1 ? ticks : 1);
 }
 
+/*
+ * An interrupt that comes right behind a new arming may be the older one's, which expired meanwhile: the new one still counts then, and is not to be
+ * rewritten. (Each rewriting would find the last one expired while the monitor worked, and the guest would never move.)
+ */
+void oneshot_fired(void)
+{
+    if (!host_oneshot.periodic && host_lapic_current_count() == 0)
+        host_oneshot.fires_at = UINT64_MAX;
+}
+
 void cpu_set_timer(uint64_t host_cycles)
 {
     if (host_oneshot.periodic)

@@ -27,11 +27,7 @@ void oneshot_init(void);
 /* The count for an expiry `cycles` after the write, at least 1. */
 uint32_t oneshot_count(uint64_t cycles);
 
-/* To be called when its interrupt was taken. */
-static inline void oneshot_fired(struct oneshot *oneshot)
-{
-    if (!oneshot->periodic)
-        oneshot->fires_at = UINT64_MAX;
-}
+/* Its interrupt was taken: the trap handler's call. */
+void oneshot_fired(void);
 
 #endif

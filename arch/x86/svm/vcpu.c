@@ -273,8 +273,6 @@ static void take_host_interrupts(struct exit *exit, uint32_t count)
     cpu_open_interrupts();
     exit->timer = cpu->timer_fired;
     exit->aimed = exit->timer && count && host_oneshot.aimed;
-    if (exit->timer)
-        oneshot_fired(&host_oneshot);
 }
 
 void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
