@@ -137,6 +137,9 @@ void trap_dispatch(struct trap_frame *frame)
         oneshot_fired();
         host_lapic_eoi();
         return;
+    case VECTOR_SELF:
+        host_lapic_eoi();
+        return;
     case VECTOR_SPURIOUS:
         cpu->spurious_interrupts++;
         return;

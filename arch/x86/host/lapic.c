@@ -7,6 +7,7 @@
 #define REG_TPR 0x80
 #define REG_EOI 0xB0
 #define REG_SPURIOUS 0xF0
+#define REG_ICR_LOW 0x300
 #define REG_LVT_TIMER 0x320
 #define REG_LVT_THERMAL 0x330
 #define REG_LVT_PERF 0x340
@@ -21,6 +22,8 @@
 #define SPURIOUS_ENABLE BIT(8)
 #define LVT_PERIODIC BIT(17)
 #define DIVIDE_BY_1 0xB
+#define ICR_ASSERT BIT(14)
+#define ICR_SELF (1u << 18)
 #define APIC_BASE_ENABLE BIT64(11)
 
 static volatile uint32_t *registers;
@@ -77,6 +80,11 @@ uint32_t host_lapic_current_count(void)
 void host_lapic_arm(uint32_t count)
 {
     reg_write(REG_INITIAL_COUNT, count);
+}
+
+void host_lapic_interrupt_self(void)
+{
+    reg_write(REG_ICR_LOW, ICR_SELF | ICR_ASSERT | VECTOR_SELF);
 }
 
 void host_lapic_start_periodic(uint32_t count)

@@ -16,6 +16,9 @@ void host_lapic_eoi(void);
 volatile uint32_t *host_lapic_initial_count(void);
 uint32_t host_lapic_current_count(void);
 
+/* An interrupt to this CPU itself, pending at once; taking it does nothing. */
+void host_lapic_interrupt_self(void);
+
 /* Makes the timer periodic with this count, for timer=periodic. */
 void host_lapic_start_periodic(uint32_t count);
 

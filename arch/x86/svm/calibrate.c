@@ -15,6 +15,7 @@ struct svm_costs svm_costs;
 
 #define RUNS 32
 #define NOPS 1000
+#define EVENT_PROBES 16
 #define CALIBRATION_TAG 1
 
 #define GPA_VECTORS 0x0000u /* interrupt vector table, its last entries unused */
@@ -191,6 +192,22 @@ static void probe_shadow(void)
     svm_costs.shadow_lost = vcpu.rip == 0;
 }
 
+/* An injected interrupt must be delivered once, also when a host timer expires within its handler: tried on each of its first instructions. */
+static void probe_event(void)
+{
+    const uint16_t sp = 0x0F00, frame = 6;
+
+    memset(code, 0x90, PAGE_SIZE);
+    for (uint64_t extra = 0; extra < EVENT_PROBES; extra++) {
+        prepare(sp, RFLAGS_IF);
+        vcpu.backend->vmcb->event_inject = EVENT_VALID | HANDLER_VECTOR;
+        run(oneshot_count(host_oneshot.distance + extra));
+        vcpu.backend->vmcb->event_inject = 0;
+        if (vcpu.gpr[REG_RSP] == sp - 2u * frame)
+            svm_costs.event_repeats = true;
+    }
+}
+
 /*
  * X of a host interrupt and the timer's distance. The guest loops over RDTSC; a run counts for X when it ended right behind one (RIP on the
  * JMP): all that it consumed is known then. Counts of 16 neighbouring values, so that a clock of coarser grain shows its true edge.
@@ -255,12 +272,13 @@ bool svm_calibrate(void)
     measure_exits();
     measure_timer(host_tsc_hz() / 100000); /* 10 us */
     probe_shadow();
-    log_debug("calibration: E %lld/%lld X insn %lld soft %lld intr %lld window %lld npf %lld npf-soft %lld step %lld rdtsc %lld distance %llu",
+    probe_event();
+    log_debug("calibration: E %lld/%lld X insn %lld soft %lld intr %lld window %lld npf %lld npf-soft %lld step %lld rdtsc %lld distance %llu%s",
               (long long)svm_costs.entry[0], (long long)svm_costs.entry[1], (long long)svm_costs.exit[CLASS_INSTRUCTION],
               (long long)svm_costs.exit[CLASS_SOFTWARE], (long long)svm_costs.exit[CLASS_INTERRUPT],
               (long long)svm_costs.exit[CLASS_WINDOW], (long long)svm_costs.exit[CLASS_MEMORY],
               (long long)svm_costs.exit[CLASS_MEMORY_SOFT], (long long)svm_costs.exit[CLASS_STEP], (long long)rdtsc_cost,
-              (unsigned long long)host_oneshot.distance);
+              (unsigned long long)host_oneshot.distance, svm_costs.event_repeats ? "; events may repeat" : "");
     return check();
 }
 

@@ -211,7 +211,12 @@ void svm_switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint3
     switch_world(vcpu, tsc, entry_cost, arm_count);
 }
 
-static void set_event(struct vcpu *vcpu)
+/*
+ * The next entry delivers the event. Returns whether that entry comes back before the guest's next instruction: where an interrupt may be delivered
+ * again later (QEMU keeps it as the CPU's pending exception, and takes that up when any timer of the machine ends a translation block's budget), an
+ * interrupt of our own ends the entry right behind the delivery, which clears it. The guest's time doesn't see it.
+ */
+static bool set_event(struct vcpu *vcpu)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
     const struct vcpu_event *event = &vcpu->event;
@@ -219,6 +224,10 @@ static void set_event(struct vcpu *vcpu)
     vmcb->event_inject = EVENT_VALID | event->vector | (uint64_t)event->type << EVENT_TYPE_SHIFT |
                          (event->has_error ? EVENT_ERROR_VALID | (uint64_t)event->error << 32 : 0);
     vcpu->event.valid = false;
+    if (!svm_costs.event_repeats || event->type != EVENT_EXTERNAL)
+        return false;
+    host_lapic_interrupt_self();
+    return true;
 }
 
 /* Asks for an exit when the guest can take an interrupt, or no longer. V_IRQ never delivers: VINTR is intercepted. */
@@ -283,11 +292,10 @@ void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
     int64_t entry_cost = svm_costs.entry[inject];
     uint32_t count = 0;
 
-    if (inject)
-        set_event(vcpu);
+    bool comes_back = inject && set_event(vcpu);
     if (__builtin_expect(vcpu->window | backend->window, 0))
         prepare_window(vcpu, limits);
-    if (!armed_in_time(limits, (uint64_t)entry_cost))
+    if (!comes_back && !armed_in_time(limits, (uint64_t)entry_cost))
         count = new_count(limits);
     switch_world(vcpu, limits->tsc, entry_cost, count);
     vmcb->event_inject = 0;
