@@ -65,7 +65,7 @@ FORCE:
 
 # ---- what also runs on the host: everything without hardware -------------------------------------------------------
 HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard devices/*.c arch/x86/decode/*.c) \
-            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings.c boot/info*.c))
+            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings.c boot/info*.c arch/x86/rate.c arch/x86/host/acpi*.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(BUILD)/host/%.o)
 UNIT     := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
@@ -97,7 +97,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libverge-host.a $(wildcard tests/unit/*
 unit: $(UNIT_BIN) ## build and run the host unit tests (ASan, UBSan)
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(HOST_SRC) $(wildcard lib/*.h devices/*.h hv/*.h hv/devapi/*.h arch/x86/decode/*.h guest/*.h)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(HOST_SRC) $(wildcard lib/*.h devices/*.h hv/*.h hv/devapi/*.h arch/x86/decode/*.h arch/x86/host/*.h guest/*.h)
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZFLAGS) $< $(HOST_SRC) -o $@
 

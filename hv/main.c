@@ -143,6 +143,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
         fail();
     }
     check_modules();
+    machine_read_tables(boot_info.rsdp);
     phys_init(&boot_info);
     memory_map_init(&boot_info);
     preflight();

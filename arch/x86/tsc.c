@@ -1,22 +1,35 @@
 /*
- * The rate of the host's TSC: CPUID leaf 15h or a hypervisor's leaf 40000010h where they are true, else measured against channel 2 of the 8254, with a
- * time-out for machines whose PIT is gated off. What is measured is rounded to the coarsest value inside the error interval, so that it does
- * not depend on the phase of the boot. Sources: Intel SDM vol. 2 "CPUID" leaf 15h; Intel 8254 datasheet, modes 0 and "Write operations".
+ * The rate of the host's TSC. It is measured against the HPET, the ACPI PM timer or channel 2 of the 8254, the first of them that is there and
+ * counts; each has a time-out in TSC cycles. CPUID leaf 15h or a hypervisor's leaf 40000010h is believed where the measurement agrees (some
+ * emulators' leaves are fiction); else the measured rate is rounded to the coarsest value inside the error interval (rate.h), so that it does not
+ * depend on the phase of the boot.
+ * Boot CPU, once, after memory_map_init() and machine_read_tables(). Contract: api/cpu.h.
+ * Sources: Intel SDM vol. 2 "CPUID" leaf 15h; ACPI Specification 6.4, "Power Management Timer"; Intel 8254 datasheet, "Mode 0" and "Write
+ * Operations"; for the HPET see host/hpet.h.
  */
-#include "arch/x86/tsc.h"
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/asm.h"
+#include "arch/x86/host/acpi.h"
+#include "arch/x86/host/hpet.h"
+#include "arch/x86/rate.h"
 #include "lib/log.h"
-#include "lib/ratio.h"
-#include "lib/string.h"
 
-#define PIT_HZ_NUM 13125000u /* CLK = 13,125,000 / 11 Hz */
+/* CLK = 13,125,000 / 11 Hz; some emulators take the next whole number, 0.15 ppm faster. */
+#define PIT_HZ_NUM 13125000u
 #define PIT_HZ_DEN 11u
+#define PIT_HZ_HIGH 1193182u
 #define PIT_CHANNEL2 0x42
 #define PIT_CONTROL 0x43
 #define PORT61 0x61
-#define PIT_COUNT 59660u      /* about 50 ms */
-#define TIMEOUT_CYCLES (UINT64_C(1) << 33) /* 50 ms end sooner on any CPU below 170 GHz */
+#define PIT_COUNT 59660u /* about 50 ms */
+
+/* The specification says 3.579545 MHz; the crystal is made for 315/88 MHz, 0.13 ppm faster. */
+#define PM_PERIOD_LOW_AS UINT64_C(279365079365)
+#define PM_PERIOD_HIGH_AS UINT64_C(279365114840)
+#define PM_MASK 0xFFFFFFu /* 24 bits, 4.7 s; where it has 32, the low 24 count alike */
+
+#define CPUID_TOLERANCE 1000u /* parts: crystals of one board differ by less than 0.1 % */
+#define FALLBACK_HZ UINT64_C(1000000000)
 
 static uint64_t tsc_hz;
 
@@ -25,59 +38,88 @@ uint64_t host_tsc_hz(void)
     return tsc_hz;
 }
 
-/* Exact for both bounds: num / den of `value`, rounded down or up. */
-static uint64_t scale(uint64_t value, uint64_t num, uint64_t den, bool up)
+/* Neither before the read in front of it nor after the one behind it. */
+static uint64_t ordered_tsc(void)
 {
-    struct ratio ratio;
+    uint32_t low, high;
 
-    ratio_init(&ratio, num, den);
-    return up ? ratio_ceil(&ratio, value) : ratio_floor(&ratio, value);
+    __asm__ volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
+    return (uint64_t)high << 32 | low;
 }
 
-uint64_t tsc_coarsest(uint64_t low, uint64_t high)
+static bool measure_by_hpet(struct rate_interval *interval)
 {
-    for (uint64_t step = UINT64_C(1000000000000); step > 1; step /= 10) {
-        uint64_t candidate = low + (step - low % step) % step;
+    uint64_t base = host_acpi()->hpet_base;
+    struct rate_counter counter;
 
-        if (candidate <= high)
-            return candidate;
+    if (!base)
+        return false;
+    if (!host_hpet_start(base, &counter)) {
+        log_warning("the HPET at %llx is none that keeps to its specification: not used", (unsigned long long)base);
+        return false;
     }
-    return low;
+    bool counts = rate_measure(&counter, ordered_tsc, interval);
+    host_hpet_stop();
+    if (!counts)
+        log_warning("the HPET at %llx does not count: not used", (unsigned long long)base);
+    return counts;
 }
 
-/* Bounds of the TSC rate from one run of channel 2 in mode 0; false when its OUT never rose. */
-static bool measure_by_pit(uint64_t *low, uint64_t *high)
+static uint32_t read_pm_timer(const void *device)
+{
+    return inl(*(const uint16_t *)device);
+}
+
+static bool measure_by_pm_timer(struct rate_interval *interval)
+{
+    const uint16_t port = host_acpi()->pm_timer_port;
+    const struct rate_counter counter = {.read = read_pm_timer,
+                                         .device = &port,
+                                         .mask = PM_MASK,
+                                         .period_low_as = PM_PERIOD_LOW_AS,
+                                         .period_high_as = PM_PERIOD_HIGH_AS};
+
+    if (!port)
+        return false;
+    bool counts = rate_measure(&counter, ordered_tsc, interval);
+    if (!counts)
+        log_warning("the PM timer at port %x does not count: not used", port);
+    return counts;
+}
+
+/* One run of channel 2 in mode 0; false when its OUT never rose. */
+static bool measure_by_pit(struct rate_interval *interval)
 {
     uint8_t saved = inb(PORT61);
     uint64_t before, loaded, previous, risen;
+    bool out = false;
 
     outb(PORT61, (uint8_t)((saved & 0xFC) | 1)); /* gate on, speaker off */
     outb(PIT_CONTROL, 0xB0);                     /* channel 2, low then high byte, mode 0 */
     outb(PIT_CHANNEL2, PIT_COUNT & 0xFF);
-    before = rdtsc();
+    before = ordered_tsc();
     outb(PIT_CHANNEL2, PIT_COUNT >> 8);
-    loaded = rdtsc();
-    previous = risen = loaded;
-    while (risen - loaded < TIMEOUT_CYCLES) {
-        bool out = inb(PORT61) & BIT(5);
-
-        risen = rdtsc();
-        if (out) {
-            outb(PORT61, saved);
-            /* The count loads at the next CLK edge, OUT rises N edges later: N to N + 1 periods after the write. */
-            *low = scale(previous - loaded, PIT_HZ_NUM, (uint64_t)PIT_HZ_DEN * (PIT_COUNT + 1), false);
-            *high = scale(risen - before, PIT_HZ_NUM, (uint64_t)PIT_HZ_DEN * PIT_COUNT, true);
-            return previous > loaded;
-        }
+    loaded = previous = risen = ordered_tsc();
+    while (risen - loaded < RATE_TIMEOUT_CYCLES) {
+        out = inb(PORT61) & BIT(5);
+        risen = ordered_tsc();
+        if (out)
+            break;
         previous = risen;
     }
     outb(PORT61, saved);
-    return false;
+    if (!out || previous == loaded)
+        return false;
+    /* The count loads at the next CLK edge, OUT rises N edges later: N to N + 1 periods after the write. */
+    interval->low = rate_per_second(previous - loaded, PIT_HZ_NUM, (uint64_t)PIT_HZ_DEN * (PIT_COUNT + 1), false);
+    interval->high = rate_per_second(risen - before, PIT_HZ_HIGH, PIT_COUNT, true);
+    return true;
 }
 
+/* What CPUID says, 0: nothing. */
 static uint64_t from_cpuid(void)
 {
-    struct cpuid_result r = cpuid(0, 0);
+    struct cpuid_result r;
 
     if (cpuid(1, 0).ecx & BIT(31)) {
         r = cpuid(0x40000000, 0);
@@ -85,17 +127,38 @@ static uint64_t from_cpuid(void)
             return (uint64_t)cpuid(0x40000010, 0).eax * 1000;
         return 0;
     }
-    if (r.eax >= 0x15) {
+    if (cpuid(0, 0).eax >= 0x15) {
         r = cpuid(0x15, 0);
         if (r.eax && r.ebx && r.ecx)
-            return scale(r.ecx, r.ebx, r.eax, false);
+            return rate_per_second(r.ecx, r.ebx, r.eax, false);
     }
     return 0;
 }
 
+/* False: no clock of the machine counts. */
+static bool measure(struct rate_interval *interval, const char **source)
+{
+    static const struct {
+        const char *name;
+        bool (*measure)(struct rate_interval *);
+    } sources[] = {{"HPET", measure_by_hpet}, {"PM timer", measure_by_pm_timer}, {"PIT", measure_by_pit}};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(sources); i++) {
+        *source = sources[i].name;
+        if (sources[i].measure(interval))
+            return true;
+    }
+    return false;
+}
+
+static bool agrees(uint64_t hz, const struct rate_interval *interval)
+{
+    return hz >= interval->low - interval->low / CPUID_TOLERANCE && hz <= interval->high + interval->high / CPUID_TOLERANCE;
+}
+
 void cpu_init_time(uint64_t override_hz)
 {
-    uint64_t low, high;
+    struct rate_interval interval;
     const char *source;
 
     if (override_hz) {
@@ -103,18 +166,17 @@ void cpu_init_time(uint64_t override_hz)
         log_info("TSC %'llu Hz, from tsc=", (unsigned long long)tsc_hz);
         return;
     }
-    tsc_hz = from_cpuid();
-    source = "CPUID";
-    low = high = tsc_hz;
-    if (!tsc_hz) {
-        source = "the PIT";
-        if (!measure_by_pit(&low, &high)) {
-            low = high = tsc_hz = 1000000000;
-            log_warning("TSC rate can't be measured (the PIT doesn't count): 1 GHz assumed; set tsc=HZ");
-            return;
-        }
-        tsc_hz = tsc_coarsest(low, high);
+    uint64_t claimed = from_cpuid();
+    if (!measure(&interval, &source)) {
+        tsc_hz = claimed ? claimed : FALLBACK_HZ;
+        log_warning("TSC rate can't be measured (HPET, PM timer and PIT don't count): %'llu Hz %s; set tsc=HZ", (unsigned long long)tsc_hz,
+                    claimed ? "as CPUID says" : "assumed");
+        return;
     }
-    log_info("TSC %'llu Hz, from %s (%'llu to %'llu)", (unsigned long long)tsc_hz, source, (unsigned long long)low,
-             (unsigned long long)high);
+    bool believed = claimed && agrees(claimed, &interval);
+    tsc_hz = believed ? claimed : rate_coarsest(interval.low, interval.high);
+    if (claimed && !believed)
+        log_warning("CPUID's TSC rate of %'llu Hz is not what is measured: not used", (unsigned long long)claimed);
+    log_info("TSC %'llu Hz, from %s%s (%'llu to %'llu)", (unsigned long long)tsc_hz, believed ? "CPUID, checked with " : "", source,
+             (unsigned long long)interval.low, (unsigned long long)interval.high);
 }

@@ -3,7 +3,7 @@
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/lapic.h"
-#include "arch/x86/tsc.h"
+#include "arch/x86/rate.h"
 
 #define MEASURE_SHARE 200u /* 1/200 s */
 #define COUNT_MAX 0x7FFFFFFFu
@@ -39,7 +39,7 @@ void oneshot_init(void)
     uint64_t low, high;
 
     measure(&low, &high);
-    host_oneshot.ticks_hz = tsc_coarsest(low, high);
+    host_oneshot.ticks_hz = rate_coarsest(low, high);
     if (host_oneshot.ticks_hz == 0)
         host_oneshot.ticks_hz = 1;
     ratio_init(&host_oneshot.ticks_per_cycle, host_oneshot.ticks_hz, host_tsc_hz());
