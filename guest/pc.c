@@ -82,23 +82,38 @@ static const struct vm_ops pc_ops = {
     .screen = screen,
 };
 
+/* One piece of at most `wanted` bytes, from a 2 MB boundary, 1 GB where that helps; 0 when none of 2 MB is free. */
+static uint64_t take_piece(uint64_t wanted, uint64_t *size)
+{
+    uint64_t address = 0;
+
+    for (*size = wanted; *size; *size = ALIGN_DOWN(*size / 2, (uint64_t)PAGE_SIZE_2M)) {
+        if (*size >= PAGE_SIZE_1G)
+            address = phys_alloc(*size, PAGE_SIZE_1G, true);
+        if (!address)
+            address = phys_alloc(*size, PAGE_SIZE_2M, true);
+        if (address)
+            return address;
+    }
+    return 0;
+}
+
+/* Gives the guest its RAM, in as few pieces as the host's memory allows, and maps it. */
 static bool give_memory(struct pc *pc)
 {
     struct vm *vm = &pc->vm;
-    uint64_t size = pc->plan->settings.mem_bytes;
-    uint64_t address = phys_alloc(size, size >= PAGE_SIZE_1G ? PAGE_SIZE_1G : PAGE_SIZE_2M, true);
+    uint64_t left = pc->plan->settings.mem_bytes;
 
-    if (!address)
-        address = phys_alloc(size, PAGE_SIZE_2M, true);
-    if (!address) {
-        log_error("%s: %llu MB of memory wanted, the largest free piece is %llu MB: set a smaller mem=", vm->name,
-                  (unsigned long long)size >> 20, (unsigned long long)phys_largest_free() >> 20);
-        return false;
-    }
-    pc->ram = phys_to_virt(address);
-    if (!guest_mem_add_ram(&vm->memory, pc->ram, size)) {
-        log_error("%s: mem= must be a multiple of 4 KB", vm->name);
-        return false;
+    while (left) {
+        uint64_t size, address = take_piece(left, &size);
+
+        if (!address || !guest_mem_add_ram(&vm->memory, phys_to_virt(address), size)) {
+            log_error("%s: %llu MB of memory wanted, %llu MB found, the largest free piece is %llu MB: set a smaller mem=", vm->name,
+                      (unsigned long long)pc->plan->settings.mem_bytes >> 20, (unsigned long long)vm->memory.ram_bytes >> 20,
+                      (unsigned long long)phys_largest_free() >> 20);
+            return false;
+        }
+        left -= size;
     }
     nested_init(&vm->nested, FIRST_GUEST_TAG + vm->id);
     for (unsigned i = 0; i < vm->memory.range_count; i++) {

@@ -42,7 +42,6 @@ struct pc {
     struct msr_slots msr_slots;
     const struct guest_plan *plan;
     const struct boot_info *boot;
-    uint8_t *ram;
 };
 
 static inline struct pc *pc_of(struct vm *vm)

@@ -100,6 +100,13 @@ static void choose_halt_verdict(struct pc *pc, enum load_protocol protocol)
     pc->vm.policy.halt_ok = onhalt == GUEST_ONHALT_AUTO ? protocol == LOAD_LINUX : onhalt == GUEST_ONHALT_OK;
 }
 
+static void clear_ram(struct guest_memory *memory)
+{
+    for (unsigned i = 0; i < memory->slot_count; i++)
+        if (memory->slots[i].kind == MEMORY_RAM)
+            memset(memory->slots[i].host, 0, memory->slots[i].length);
+}
+
 bool pc_load(struct pc *pc, bool first)
 {
     static struct load_result result; /* large; boot CPU only */
@@ -107,7 +114,7 @@ bool pc_load(struct pc *pc, bool first)
     struct load_request request;
 
     if (!first)
-        memset(pc->ram, 0, pc->plan->settings.mem_bytes);
+        clear_ram(&pc->vm.memory);
     if (!fill_request(pc, &request, modules))
         return false;
     if (!load_image(&pc->vm.memory, &request, &result)) {

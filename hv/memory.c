@@ -138,23 +138,24 @@ bool guest_mem_change(struct guest_memory *memory, unsigned slot, uint64_t gpa, 
     return true;
 }
 
-bool guest_mem_add_ram(struct guest_memory *memory, uint8_t *host, uint64_t ram_bytes)
+bool guest_mem_add_ram(struct guest_memory *memory, uint8_t *host, uint64_t bytes)
 {
-    uint64_t low = guest_mem_low_bytes(ram_bytes);
-    struct memory_slot slot = {.gpa = 0, .length = low, .kind = MEMORY_RAM, .host = host, .name = "RAM"};
-    if (memory->slot_count > MEMORY_SLOTS - 2 || memory->ram_bytes || !slot_is_sound(memory, &slot))
+    uint64_t first = memory->ram_bytes;
+    uint64_t low = first < MEMORY_HOLE_START ? MIN(bytes, MEMORY_HOLE_START - first) : 0;
+    uint64_t high_gpa = MEMORY_HOLE_END + (first > MEMORY_HOLE_START ? first - MEMORY_HOLE_START : 0);
+    struct memory_slot slots[2] = {
+        {.gpa = first, .length = low, .kind = MEMORY_RAM, .host = host, .name = "RAM"},
+        {.gpa = high_gpa, .length = bytes - low, .kind = MEMORY_RAM, .host = host + low, .name = "RAM above 4 GB"}};
+
+    if (!bytes || memory->slot_count > MEMORY_SLOTS - 2)
         return false;
-    struct memory_slot high = {.gpa = MEMORY_HOLE_END,
-                               .length = ram_bytes - low,
-                               .kind = MEMORY_RAM,
-                               .host = host + low,
-                               .name = "RAM above 4 GB"};
-    if (high.length && !slot_is_sound(memory, &high))
-        return false;
-    guest_mem_add(memory, &slot);
-    if (high.length)
-        guest_mem_add(memory, &high);
-    memory->ram_bytes = ram_bytes;
+    for (unsigned i = 0; i < 2; i++)
+        if (slots[i].length && !slot_is_sound(memory, &slots[i]))
+            return false;
+    for (unsigned i = 0; i < 2; i++)
+        if (slots[i].length)
+            guest_mem_add(memory, &slots[i]);
+    memory->ram_bytes += bytes;
     return true;
 }
 

@@ -62,7 +62,7 @@ struct guest_memory {
     unsigned range_count;
     uint32_t generation; /* grows with each change of the ranges: whoever mapped pages from them owes an unmap
                             and a flush */
-    uint64_t ram_bytes;  /* what guest_mem_add_ram() was given */
+    uint64_t ram_bytes;  /* all that guest_mem_add_ram() was given */
     memory_dirty_hook *dirty; /* may be NULL */
     void *dirty_opaque;
 };
@@ -72,9 +72,9 @@ void guest_mem_init(struct guest_memory *memory);
 /* How many of ram_bytes lie below the hole; the rest begins at MEMORY_HOLE_END. */
 uint64_t guest_mem_low_bytes(uint64_t ram_bytes);
 
-/* Adds the guest's RAM, `ram_bytes` of contiguous host memory, as one or two slots of priority 0. False when
- * it is malformed. */
-bool guest_mem_add_ram(struct guest_memory *memory, uint8_t *host, uint64_t ram_bytes);
+/* Adds `bytes` of contiguous host memory to the guest's RAM, behind what it has already, as one or two slots of priority 0. False when it is
+ * malformed or the list is full: then nothing has changed. */
+bool guest_mem_add_ram(struct guest_memory *memory, uint8_t *host, uint64_t bytes);
 
 /* Adds a copy of *slot. Returns its number, or -1 when it is malformed or the list is full: then nothing has
  * changed. */

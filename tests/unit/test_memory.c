@@ -25,6 +25,30 @@ static uint32_t random_below(uint32_t limit)
 
 /* ---- fixed cases ---- */
 
+/* RAM given in pieces looks to the guest like RAM given at once, whichever side of the hole a piece ends on. */
+static void ram_comes_in_pieces(void **state)
+{
+    const uint64_t cuts[] = {PAGE, MEMORY_HOLE_START - PAGE, MEMORY_HOLE_START, MEMORY_HOLE_START + PAGE};
+    const uint64_t total = MEMORY_HOLE_START + 4 * PAGE;
+    static uint8_t byte;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cuts); i++) {
+        struct guest_memory memory;
+
+        guest_mem_init(&memory);
+        assert_true(guest_mem_add_ram(&memory, &byte, cuts[i]));
+        assert_true(guest_mem_add_ram(&memory, &byte, total - cuts[i]));
+        assert_int_equal(memory.ram_bytes, total);
+        assert_non_null(guest_mem_slot(&memory, 0));
+        assert_non_null(guest_mem_slot(&memory, MEMORY_HOLE_START - 1));
+        assert_null(guest_mem_slot(&memory, MEMORY_HOLE_START));
+        assert_non_null(guest_mem_slot(&memory, MEMORY_HOLE_END + 4 * PAGE - 1));
+        assert_null(guest_mem_slot(&memory, MEMORY_HOLE_END + 4 * PAGE));
+        assert_false(guest_mem_add_ram(&memory, &byte, 0));
+    }
+}
+
 static void ram_is_split_around_the_hole(void **state)
 {
     (void)state;
@@ -52,7 +76,6 @@ static void ram_is_split_around_the_hole(void **state)
             assert_ptr_equal(guest_mem_map(&memory, 0x100000000, sizes[i] - low), host + low);
             assert_null(guest_mem_map(&memory, 0x100000000, sizes[i] - low + 1));
         }
-        assert_false(guest_mem_add_ram(&memory, host, PAGE)); /* once only */
     }
 }
 
@@ -318,6 +341,7 @@ static void writes_cross_slots_and_reach_aliases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ram_comes_in_pieces),
         cmocka_unit_test(ram_is_split_around_the_hole),
         cmocka_unit_test(malformed_slots_are_refused),
         cmocka_unit_test(addresses_never_wrap),
