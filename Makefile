@@ -67,6 +67,10 @@ FORCE:
 HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard devices/*.c arch/x86/decode/*.c) \
             hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings.c boot/info*.c arch/x86/rate.c arch/x86/host/acpi*.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(BUILD)/host/%.o)
+# Only in unit tests, which supply the machine below these: the CPU (arch/x86/asm.h, api/cpu.h under VERGE_HOST), the vCPU, the console.
+UNIT_SRC := hv/run.c hv/exits.c hv/vm.c hv/ledger.c hv/perturb.c hv/trace.c arch/x86/tsc.c arch/x86/phys.c \
+            arch/x86/svm/calibrate.c
+UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/host/%.o)
 UNIT     := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
 FUZZ     := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -85,7 +89,7 @@ $(BUILD)/host/%.o: %.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(HOSTFLAGS) -MMD -c $< -o $@
 
-$(BUILD)/libverge-host.a: $(HOST_OBJ)
+$(BUILD)/libverge-host.a: $(HOST_OBJ) $(UNIT_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
@@ -115,4 +119,4 @@ clean: ## remove everything built
 	rm -rf $(BUILD)
 
 include tests/guests/guests.mk
--include $(HOST_OBJ:.o=.d) $(C_SRC:%.c=$(BUILD)/hv/%.d)
+-include $(HOST_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(C_SRC:%.c=$(BUILD)/hv/%.d)

@@ -4,6 +4,19 @@
 
 #include "lib/base.h"
 
+struct cpuid_result {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+#ifdef VERGE_HOST
+/* A host test supplies the machine. */
+void outb(uint16_t port, uint8_t value);
+uint8_t inb(uint16_t port);
+uint32_t inl(uint16_t port);
+uint64_t rdtsc(void);
+uint64_t rdtsc_ordered(void);
+struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf);
+#else
 static inline void outb(uint16_t port, uint8_t value)
 {
     __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
@@ -16,6 +29,40 @@ static inline uint8_t inb(uint16_t port)
     __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
     return value;
 }
+
+static inline uint32_t inl(uint16_t port)
+{
+    uint32_t value;
+
+    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline uint64_t rdtsc(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+/* Neither before the read in front of it nor after the one behind it. */
+static inline uint64_t rdtsc_ordered(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+static inline struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid_result r;
+
+    __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+    return r;
+}
+#endif
 
 static inline void outw(uint16_t port, uint16_t value)
 {
@@ -30,25 +77,9 @@ static inline uint16_t inw(uint16_t port)
     return value;
 }
 
-static inline uint32_t inl(uint16_t port)
-{
-    uint32_t value;
-
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
 static inline void outl(uint16_t port, uint32_t value)
 {
     __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline uint64_t rdtsc(void)
-{
-    uint32_t low, high;
-
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-    return (uint64_t)high << 32 | low;
 }
 
 static inline uint64_t rdmsr(uint32_t index)
@@ -101,18 +132,6 @@ static inline bool wrmsr_safe(uint32_t index, uint64_t value)
                      : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
                      : "memory");
     return ok;
-}
-
-struct cpuid_result {
-    uint32_t eax, ebx, ecx, edx;
-};
-
-static inline struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
-{
-    struct cpuid_result r;
-
-    __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
-    return r;
 }
 
 #define DEFINE_CR(n)                                                                                                     \

@@ -38,15 +38,6 @@ uint64_t host_tsc_hz(void)
     return tsc_hz;
 }
 
-/* Neither before the read in front of it nor after the one behind it. */
-static uint64_t ordered_tsc(void)
-{
-    uint32_t low, high;
-
-    __asm__ volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
-    return (uint64_t)high << 32 | low;
-}
-
 static bool measure_by_hpet(struct rate_interval *interval)
 {
     uint64_t base = host_acpi()->hpet_base;
@@ -58,7 +49,7 @@ static bool measure_by_hpet(struct rate_interval *interval)
         log_warning("the HPET at %llx is none that keeps to its specification: not used", (unsigned long long)base);
         return false;
     }
-    bool counts = rate_measure(&counter, ordered_tsc, interval);
+    bool counts = rate_measure(&counter, rdtsc_ordered, interval);
     host_hpet_stop();
     if (!counts)
         log_warning("the HPET at %llx does not count: not used", (unsigned long long)base);
@@ -81,7 +72,7 @@ static bool measure_by_pm_timer(struct rate_interval *interval)
 
     if (!port)
         return false;
-    bool counts = rate_measure(&counter, ordered_tsc, interval);
+    bool counts = rate_measure(&counter, rdtsc_ordered, interval);
     if (!counts)
         log_warning("the PM timer at port %x does not count: not used", port);
     return counts;
@@ -91,27 +82,29 @@ static bool measure_by_pm_timer(struct rate_interval *interval)
 static bool measure_by_pit(struct rate_interval *interval)
 {
     uint8_t saved = inb(PORT61);
-    uint64_t before, loaded, previous, risen;
+    uint64_t before, loaded, low_at, risen; /* low_at: in front of the last reading that was low */
     bool out = false;
 
     outb(PORT61, (uint8_t)((saved & 0xFC) | 1)); /* gate on, speaker off */
     outb(PIT_CONTROL, 0xB0);                     /* channel 2, low then high byte, mode 0 */
     outb(PIT_CHANNEL2, PIT_COUNT & 0xFF);
-    before = ordered_tsc();
+    before = rdtsc_ordered();
     outb(PIT_CHANNEL2, PIT_COUNT >> 8);
-    loaded = previous = risen = ordered_tsc();
+    loaded = low_at = risen = rdtsc_ordered();
     while (risen - loaded < RATE_TIMEOUT_CYCLES) {
+        uint64_t asked = risen;
+
         out = inb(PORT61) & BIT(5);
-        risen = ordered_tsc();
+        risen = rdtsc_ordered();
         if (out)
             break;
-        previous = risen;
+        low_at = asked;
     }
     outb(PORT61, saved);
-    if (!out || previous == loaded)
+    if (!out || low_at == loaded)
         return false;
     /* The count loads at the next CLK edge, OUT rises N edges later: N to N + 1 periods after the write. */
-    interval->low = rate_per_second(previous - loaded, PIT_HZ_NUM, (uint64_t)PIT_HZ_DEN * (PIT_COUNT + 1), false);
+    interval->low = rate_per_second(low_at - loaded, PIT_HZ_NUM, (uint64_t)PIT_HZ_DEN * (PIT_COUNT + 1), false);
     interval->high = rate_per_second(risen - before, PIT_HZ_HIGH, PIT_COUNT, true);
     return true;
 }

@@ -16,6 +16,17 @@ struct cpu {
     void *hv; /* what the layer above keeps per CPU */
 };
 
+/* Cycles per second of the host's TSC: measured at boot and rounded (tsc.c), or the word tsc=. */
+uint64_t host_tsc_hz(void);
+
+#ifdef VERGE_HOST
+/* A host test supplies the CPU. */
+struct cpu *this_cpu(void);
+uint64_t host_tsc(void);
+void cpu_open_interrupts(void);
+void cpu_wait(void);
+void cpu_relax(void);
+#else
 static inline struct cpu *this_cpu(void)
 {
     struct cpu *cpu;
@@ -33,9 +44,6 @@ static inline uint64_t host_tsc(void)
     return (uint64_t)high << 32 | low;
 }
 
-/* Cycles per second of the host's TSC: measured at boot and rounded (tsc.c), or the word tsc=. */
-uint64_t host_tsc_hz(void);
-
 /* Takes what host interrupts are pending, in a window of one instruction. */
 static inline void cpu_open_interrupts(void)
 {
@@ -52,6 +60,7 @@ static inline void cpu_relax(void)
 {
     __asm__ volatile("pause" : : : "memory");
 }
+#endif
 
 /* Sets the one-shot for the idle loop: its interrupt comes `host_cycles` from now, within the timer's grain. */
 void cpu_set_timer(uint64_t host_cycles);

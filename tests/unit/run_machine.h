@@ -1,0 +1,446 @@
+/*
+ * A simulated CPU below the real run loop, exit handlers, clock, 8259 and 8254 (test_run.c). Guests are lists
+ * of instructions of one cycle each, RIP is an index. The CPU does what vcpu_run() promises
+ * (arch/x86/api/vcpu.h), and on demand what makes life hard: timers that fire late, one-shots left over from
+ * another moment, deliveries cut off by a page fault, monitor work of random length.
+ */
+#ifndef UNIT_RUN_MACHINE_H
+#define UNIT_RUN_MACHINE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "arch/x86/api/cpu.h"
+#include "devices/i8254.h"
+#include "devices/i8259.h"
+#include "hv/console.h"
+#include "hv/emulate.h"
+#include "hv/exits.h"
+#include "hv/ledger.h"
+#include "hv/run.h"
+#include "hv/vm.h"
+#include "lib/prng.h"
+
+#define HZ         UINT64_C(1000000000)
+#define RAM_BYTES  0x100000u
+#define RECORDS    4096
+#define RFLAGS_IF  BIT64(9)
+#define E_PLUS_X   14u
+#define VECTOR_IRQ 0x20
+#define PORT_END   0xf4
+
+enum code { NOP, STI, CLI, OUT, CPUID, HLT, JMP, TSC, DONE, IRET };
+
+struct op {
+    enum code code;
+    uint16_t port; /* JMP: the target */
+    uint8_t value;
+};
+
+/* What makes life hard; all off by default. Chances in 1/256. */
+struct hardships {
+    unsigned stale, cut, burn; /* burn: cycles of monitor work at most */
+    uint64_t jitter;           /* the timer fires up to this much late */
+};
+
+struct machine {
+    struct vm vm;
+    struct i8259_pair pic;
+    struct i8254 pit;
+    struct grid grid;
+    struct bus_region end_port;
+    const struct op *program;
+    uint64_t handler; /* RIP of the interrupt handler */
+    uint64_t returns; /* RIP and IF at the interrupt */
+    bool returns_if;
+    uint64_t gpr[REG_COUNT];
+    uint64_t nops;            /* work done */
+    uint64_t record[RECORDS]; /* TSC readings */
+    uint64_t record_nops[RECORDS];
+    unsigned records, wanted; /* DONE ends the guest once `wanted` readings are there */
+    unsigned acks, cuts, strays;
+    uint64_t last_tsc;
+    uint64_t snapped_before;
+    bool last_aimed;
+};
+
+static struct machine machines[4];
+static struct hardships hardships;
+static uint64_t host; /* the TSC */
+static uint64_t idle_timer;
+static struct prng luck;
+static uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
+
+static inline bool chance(unsigned of256)
+{
+    return prng_below(&luck, 256) < of256;
+}
+
+/* ---- what the run loop and the exit handlers need of the host ---- */
+uint64_t host_tsc(void)
+{
+    return host += 3;
+}
+
+uint64_t host_tsc_hz(void)
+{
+    return HZ;
+}
+
+void cpu_set_timer(uint64_t host_cycles)
+{
+    idle_timer = host_cycles;
+}
+
+void cpu_wait(void)
+{
+    host += idle_timer;
+}
+
+void console_service(void)
+{
+    host += 50;
+}
+
+bool console_quit(void)
+{
+    return false;
+}
+
+void console_flush(void)
+{
+}
+
+void console_machine_reset(void)
+{
+}
+
+void console_show_exits(struct vm *vm)
+{
+    (void)vm;
+}
+
+const char *exit_kind_name(enum exit_kind kind)
+{
+    (void)kind;
+    return "exit";
+}
+
+bool nested_unmap(struct nested *nested, uint64_t gpa)
+{
+    (void)nested;
+    (void)gpa;
+    return false;
+}
+
+bool nested_restore(struct nested *nested, uint64_t gpa)
+{
+    (void)nested;
+    return gpa < RAM_BYTES;
+}
+
+void emulate_memory(struct vm *vm, const struct exit *exit)
+{
+    (void)vm;
+    (void)exit;
+    fail();
+}
+
+void emulate_string_io(struct vm *vm)
+{
+    (void)vm;
+    fail();
+}
+
+void fetch_forget(struct fetch_cache *cache)
+{
+    (void)cache;
+}
+
+unsigned fetch_instruction_length(struct vm *vm)
+{
+    (void)vm;
+    return 1;
+}
+
+bool fetch_modrm_register(struct vm *vm, uint64_t *value)
+{
+    (void)vm;
+    *value = 0;
+    return true;
+}
+
+/* ---- the vCPU ---- */
+static inline struct machine *machine_of(const struct vcpu *vcpu)
+{
+    return container_of(vcpu, struct vm, vcpu)->machine;
+}
+
+void vcpu_reset(struct vcpu *vcpu)
+{
+    vcpu->rip = 0;
+    vcpu->rflags = 2;
+    vcpu->shadow = vcpu->window = false;
+    vcpu->event.valid = false;
+}
+
+void vcpu_switch(struct vcpu *from, struct vcpu *to)
+{
+    assert_ptr_not_equal(from, to);
+    host += 700;
+}
+
+bool vcpu_in_64bit_code(const struct vcpu *vcpu)
+{
+    (void)vcpu;
+    return true;
+}
+
+bool vcpu_in_32bit_code(const struct vcpu *vcpu)
+{
+    (void)vcpu;
+    return false;
+}
+
+unsigned vcpu_cpl(const struct vcpu *vcpu)
+{
+    (void)vcpu;
+    return 0;
+}
+
+static uint64_t dr6;
+
+uint64_t vcpu_dr6(const struct vcpu *vcpu)
+{
+    (void)vcpu;
+    return dr6;
+}
+
+void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value)
+{
+    (void)vcpu;
+    dr6 = value;
+}
+
+bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
+{
+    (void)vcpu;
+    return value & 1;
+}
+
+/* Delivers vcpu->event, or leaves it valid when its delivery meets a page fault. */
+static bool deliver(struct machine *m, struct vcpu *vcpu, struct exit *exit)
+{
+    if (chance(hardships.cut)) {
+        m->cuts++;
+        exit->kind = EXIT_MEMORY;
+        exit->memory.gpa = 0x1000;
+        exit->memory.write = true;
+        return false;
+    }
+    vcpu->event.valid = false;
+    if (vcpu->event.type != EVENT_EXTERNAL || vcpu->event.vector != VECTOR_IRQ) {
+        m->strays++;
+        return true;
+    }
+    m->returns = vcpu->rip;
+    m->returns_if = vcpu->rflags & RFLAGS_IF;
+    assert_true(m->returns_if);
+    assert_false(vcpu->shadow);
+    vcpu->rflags &= ~RFLAGS_IF;
+    vcpu->rip = m->handler;
+    return true;
+}
+
+static void leave(struct exit *exit, enum exit_kind kind)
+{
+    exit->kind = kind;
+    exit->length = 1;
+}
+
+static void record(struct machine *m, uint64_t tsc)
+{
+    assert_in_range(m->records, 0, RECORDS - 1);
+    assert_true(tsc >= m->last_tsc);
+    m->last_tsc = tsc;
+    m->record_nops[m->records] = m->nops;
+    m->record[m->records++] = tsc;
+}
+
+static void port_exit(struct machine *m, const struct op *op, struct exit *exit)
+{
+    leave(exit, EXIT_PORT);
+    exit->port.port = op->port;
+    exit->port.width = 1;
+    exit->port.in = false;
+    m->gpr[REG_RAX] = op->value;
+}
+
+/* One instruction; false: it leaves instead, and has not begun. `tsc`: what RDTSC reads now. */
+static bool execute(struct machine *m, struct vcpu *vcpu, uint64_t tsc, struct exit *exit)
+{
+    static const struct op end = {OUT, PORT_END, 0};
+    const struct op *op = &m->program[vcpu->rip];
+    uint64_t next = vcpu->rip + 1;
+    bool shadow = false;
+
+    switch (op->code) {
+    case OUT:
+        port_exit(m, op, exit);
+        return false;
+    case CPUID:
+        leave(exit, EXIT_CPUID);
+        return false;
+    case HLT:
+        leave(exit, EXIT_HLT);
+        return false;
+    case DONE:
+        if (m->records >= m->wanted) {
+            port_exit(m, &end, exit);
+            return false;
+        }
+        break;
+    case NOP:
+        m->nops++;
+        break;
+    case STI:
+        shadow = !(vcpu->rflags & RFLAGS_IF);
+        vcpu->rflags |= RFLAGS_IF;
+        break;
+    case CLI:
+        vcpu->rflags &= ~RFLAGS_IF;
+        break;
+    case JMP:
+        next = op->port;
+        break;
+    case TSC:
+        record(m, tsc);
+        break;
+    case IRET:
+        next = m->returns;
+        vcpu->rflags |= m->returns_if ? RFLAGS_IF : 0;
+        break;
+    }
+    vcpu->shadow = shadow;
+    vcpu->rip = next;
+    return true;
+}
+
+/* How long the guest may run before the timer ends it, and whether that is the deadline's shot. */
+static uint64_t budget(const struct run_limits *limits, uint64_t t0, bool *aimed)
+{
+    uint64_t deadline = limits->distance == UINT64_MAX ? UINT64_MAX : limits->distance - limits->lead;
+    uint64_t slice = limits->host_limit > t0 ? limits->host_limit - t0 : 0;
+
+    if (deadline != UINT64_MAX && hardships.jitter)
+        deadline += prng_below(&luck, hardships.jitter + 1);
+    if (chance(hardships.stale))
+        slice = MIN(slice, prng_below(&luck, deadline == UINT64_MAX ? 1000 : deadline + 1));
+    *aimed = deadline < slice;
+    return MIN(deadline, slice);
+}
+
+void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
+{
+    struct machine *m = machine_of(vcpu);
+    uint64_t used = 0;
+    bool aimed;
+
+    /* Only a landing may be charged for, and only once. */
+    assert_true(m->last_aimed || m->vm.sources.snapped == m->snapped_before);
+    m->last_aimed = false;
+    m->snapped_before = m->vm.sources.snapped;
+    *exit = (struct exit){.entered = host += 5 + prng_below(&luck, hardships.burn + 1)};
+    uint64_t most = budget(limits, host, &aimed);
+    bool runs = !vcpu->event.valid || deliver(m, vcpu, exit);
+    while (runs) {
+        if (vcpu->window && vcpu->rflags & RFLAGS_IF && !vcpu->shadow) {
+            leave(exit, EXIT_WINDOW);
+            break;
+        }
+        if (used >= most) {
+            leave(exit, EXIT_HOST_INTERRUPT);
+            exit->timer = true;
+            exit->aimed = m->last_aimed = aimed;
+            break;
+        }
+        runs = execute(m, vcpu, limits->tsc + used, exit);
+        used += runs;
+    }
+    exit->consumed = used;
+    exit->overhead = E_PLUS_X;
+    exit->left = host += used + E_PLUS_X;
+}
+
+/* ---- the PC ---- */
+static uint8_t machine_ack(struct vm *vm)
+{
+    struct machine *m = vm->machine;
+
+    m->acks++;
+    return i8259_ack(&m->pic);
+}
+
+static void machine_cpuid(struct vm *vm, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    (void)vm;
+    (void)leaf;
+    (void)subleaf;
+    out[0] = out[1] = out[2] = out[3] = 0;
+}
+
+static void on_interrupt(void *opaque, unsigned input, bool level)
+{
+    (void)input;
+    ((struct vm *)opaque)->interrupt = level;
+}
+
+static void end_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)
+{
+    (void)offset;
+    (void)width;
+    vm_request_exit(opaque, (unsigned)value);
+}
+
+static uint64_t end_read(void *opaque, uint64_t offset, unsigned width)
+{
+    (void)opaque;
+    (void)offset;
+    (void)width;
+    return 0;
+}
+
+static const struct vm_ops machine_ops = {.interrupt_ack = machine_ack, .cpuid = machine_cpuid};
+static const struct bus_ops end_ops = {end_read, end_write};
+
+/* A VM with an 8259 pair and an 8254 on IRQ 0; `handler`: index of its interrupt handler. */
+static inline struct machine *add_machine(const struct op *program, uint64_t handler, unsigned wanted,
+                                          uint64_t charge)
+{
+    struct machine *m = &machines[vm_count];
+
+    *m = (struct machine){.program = program, .handler = handler, .wanted = wanted};
+    vm_init(&m->vm, "test", vm_count, HZ, &machine_ops, m);
+    m->vm.vcpu.gpr = m->gpr;
+    vcpu_reset(&m->vm.vcpu);
+    charges_init(&m->vm.charges, HZ, charge);
+    landing_init(&m->vm.landing, 0, 1, false);
+    assert_true(guest_mem_add_ram(&m->vm.memory, ram, RAM_BYTES));
+    i8259_init(&m->pic);
+    irq_line_connect(&m->pic.intr, on_interrupt, &m->vm, 0);
+    grid_init(&m->grid, HZ, I8254_HZ_NUM, I8254_HZ_DEN);
+    i8254_init(&m->pit, &m->vm.clock, &m->grid, &m->vm.clock.deadlines);
+    irq_line_connect(&m->pit.out[0], i8259_set_irq, &m->pic, 0);
+    i8254_set_gate(&m->pit, 0, true);
+    m->end_port = (struct bus_region){PORT_END, 1, 1, &end_ops, &m->vm, "end"};
+    assert_null(bus_add(&m->vm.ports, &m->pic.regions[0]));
+    assert_null(bus_add(&m->vm.ports, &m->pit.region));
+    assert_null(bus_add(&m->vm.ports, &m->end_port));
+    m->pit.device.reset(m->pit.device.opaque);
+    vms[vm_count++] = &m->vm;
+    return m;
+}
+
+#endif
