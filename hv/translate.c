@@ -2,7 +2,6 @@
 #include "hv/translate.h"
 
 #define RFLAGS_AC BIT64(18)
-#define PHYS_BITS 48 /* widest address that a guest entry may hold: what every CPU with SVM offers at least is 40; CPUID tells the guest */
 
 struct walker {
     struct vm *vm;
@@ -53,7 +52,8 @@ static enum walk_status walk(struct walker *walker, uint64_t linear, enum walk_a
         .efer = vcpu_efer(vcpu),
         .rflags_ac = vcpu->rflags & RFLAGS_AC,
         .cpl = (uint8_t)vcpu_cpl(vcpu),
-        .maxphyaddr = PHYS_BITS,
+        .maxphyaddr = walker->vm->phys_bits,
+        .global_bit_reserved = walker->vm->amd,
     };
     const struct walk_memory memory = {read_entry, update_entry, walker};
 

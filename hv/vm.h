@@ -83,6 +83,8 @@ struct vm {
     struct fetch_cache fetch;
     struct landing landing;
     struct charges charges;
+    uint8_t phys_bits; /* of a guest-physical address, as CPUID tells the guest */
+    bool amd;          /* the guest sees an AMD CPU: some reserved bits differ */
     struct vm_policy policy;
     struct vm_requests requests;
     struct input input;
