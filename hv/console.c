@@ -3,6 +3,7 @@
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/serial.h"
 #include "hv/keys.h"
+#include "hv/ledger.h"
 #include "lib/fmt.h"
 #include "lib/string.h"
 
@@ -225,8 +226,28 @@ static void show_marks(const struct vm *vm)
     }
 }
 
+/* How the clock came to stand where it stands, and the whole ledger: key=value, for tests. */
+static void show_accounts(const struct vm *vm)
+{
+    const struct time_sources *s = &vm->sources;
+
+    log_debug("%s: time clock=%llu consumed=%llu charged=%llu snapped=%llu idle=%llu ledger=%llu", vm->name,
+              (unsigned long long)vm->clock.now, (unsigned long long)s->consumed, (unsigned long long)s->charged,
+              (unsigned long long)s->snapped, (unsigned long long)s->idle, (unsigned long long)vm->ledger_cycles);
+    log_debug("%s: landings fired=%llu landed=%llu late=%llu worst_late=%llu snaps=%llu recalibrated=%llu", vm->name,
+              (unsigned long long)vm->clock.deadlines.fired, (unsigned long long)vm->landing.landed,
+              (unsigned long long)vm->landing.late, (unsigned long long)vm->landing.worst_late,
+              (unsigned long long)vm->landing.snaps, (unsigned long long)vcpu_recalibrations());
+    for (unsigned i = 0; i < LEDGER_ACCOUNTS; i++)
+        if (ledger.cycles[i])
+            log_debug("%s: account %s=%llu", vm->name, ledger_account_name(i), (unsigned long long)ledger.cycles[i]);
+    log_debug("%s: account guests=%llu of elapsed=%llu", vm->name, (unsigned long long)ledger.guests,
+              (unsigned long long)(ledger.last - ledger.start));
+}
+
 void console_show_exits(struct vm *vm)
 {
+    show_accounts(vm);
     for (unsigned kind = 0; kind < EXIT_KINDS; kind++)
         if (vm->exits[kind])
             log_debug("%s: exits %s %'llu", vm->name, exit_kind_name((enum exit_kind)kind),

@@ -31,7 +31,7 @@ bool console_quit(void);
 void console_machine_reset(void);
 bool console_wants_machine_reset(void);
 
-/* Logs a VM's exit counters and marks (debug level), and its text screen. */
+/* Logs a VM's time accounts, exit counters and marks (debug level), and its text screen. */
 void console_show_exits(struct vm *vm);
 void console_show_screen(struct vm *vm);
 
