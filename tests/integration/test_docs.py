@@ -56,6 +56,15 @@ def test_named_files_exist(document):
         assert good, f"{document}: `{path}` is not there"
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_named_functions_exist(document):
+    """`name()` in backquotes is a name of the source."""
+    source = "\n".join(text_of(name) for name in tracked() if name.endswith((".c", ".h", ".asm", ".py")))
+    names = set(re.findall(r"\b\w+\b", source))
+    for name in re.findall(r"`(\w+)\([^`]*\)`", text_of(document)):
+        assert name in names, f"{document}: there is no {name}()"
+
+
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if d != "docs/settings.md"])
 def test_commands_exist(document):
     """Targets of make, options of the two scripts, and scripts by their path."""
