@@ -1,4 +1,5 @@
 /* Known numbers of instructions (count), endless guests (spin, busy) and their marks for the host side. */
+#include "tests/guests/lib/pit.h"
 #include "tests/guests/timing/timing.h"
 
 #define COUNTED_FIXED 3 /* instructions of counted_loop outside its loop, between the readings */
@@ -19,9 +20,24 @@ bool test_count(void)
     return good;
 }
 
-/* `spin [seconds=N]`: nothing but a loop; without seconds, for ever. */
+/* Sleeps that many ticks of 1000 Hz. */
+static void sleep_ticks(uint64_t ticks)
+{
+    pit_control(0, 2);
+    pic_start();
+    pic_unmask(0);
+    irq0_record(NULL, 0);
+    pit_count(0, pit_count_for(1000000));
+    load_halt(&irq0_count, ticks);
+    interrupts_off();
+    pic_mask_all();
+}
+
+/* `spin [seconds=N] [after=MS]`: nothing but a loop; without seconds, for ever. */
 bool test_spin(void)
 {
+    if (word_number("after", 0))
+        sleep_ticks(word_number("after", 0));
     uint64_t seconds = word_number("seconds", 0), start = rdtsc(), length = seconds * tsc_hz();
     print("spin seconds=%lu\n", seconds);
     while (!seconds || rdtsc() - start < length) {
