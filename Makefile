@@ -101,6 +101,20 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libverge-host.a $(wildcard tests/unit/*
 unit: $(UNIT_BIN) ## build and run the host unit tests (ASan, UBSan)
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
 
+.PHONY: coverage mutants format lint
+coverage: ## line coverage of devices/ and the time core by the unit tests; fails below 90 %
+	python3 -B tools/coverage.py --build $(BUILD)/coverage
+
+mutants: ## seed ten defects, each of which must make its named test fail
+	python3 -B tools/mutants.py
+
+format: ## clang-format over all C files
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+	rm -f tools/format-later.txt
+
+lint: ## clang-format, clang-tidy, includes, headers alone, scripts, text
+	python3 -B tools/lint.py
+
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(HOST_SRC) $(wildcard lib/*.h devices/*.h hv/*.h hv/devapi/*.h arch/x86/decode/*.h arch/x86/host/*.h guest/*.h)
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZFLAGS) $< $(HOST_SRC) -o $@

@@ -4,8 +4,8 @@
 typedef unsigned __int128 uint128; /* a scalar of the compiler, not a struct */
 
 /*
- * reciprocal = floor(num / den * 2^shift) with shift chosen so that reciprocal has exactly 64 significant bits (long division, bit by
- * bit: no 128-bit library call in ring 0).
+ * reciprocal = floor(num / den * 2^shift) with shift chosen so that reciprocal has exactly 64 significant
+ * bits (long division, bit by bit: no 128-bit library call in ring 0).
  */
 void ratio_init(struct ratio *ratio, uint64_t num, uint64_t den)
 {

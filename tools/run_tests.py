@@ -3,6 +3,7 @@
 
 Kinds, each with at least one test or the run fails:
   lint/NAME               tools/lint.py NAME
+  tool/NAME               tools/NAME.py: coverage; mutants only with --long
   unit/test_NAME          a cmocka binary from tests/unit; each of its tests counts
   fuzz/fuzz_NAME          a libFuzzer target from tests/fuzz: a fixed time from tests/fuzz/seeds/NAME
   integration/FILE::TEST  pytest; one job per file. Lines in the file: `# LANE: alone` runs it when nothing else
@@ -23,10 +24,10 @@ import time
 
 from lint import LINTS
 from test_jobs import (BUILD, ROOT, Result, fuzz_job, integration_job, lint_job, processes, pytest_command,
-                       pytest_environment, unit_job)
+                       pytest_environment, tool_job, unit_job)
 
 HEARTBEAT_S = 8.0
-KINDS = ("lint", "unit", "fuzz", "integration")
+KINDS = ("lint", "tool", "unit", "fuzz", "integration")
 SHOWN_LINES = 400
 
 
@@ -53,7 +54,9 @@ def find_tests(o):
         return o.only is None or fnmatch.fnmatchcase(name, f"*{o.only}*")
 
     jobs, listed, faults = [], [], []
-    simple = [("lint", sorted(LINTS), lint_job), ("unit", names("tests/unit/test_*.c"), lambda n: unit_job(n, o.long)),
+    tools = ["coverage", "mutants"] if o.long else ["coverage"]
+    simple = [("lint", sorted(LINTS), lint_job), ("tool", tools, tool_job),
+              ("unit", names("tests/unit/test_*.c"), lambda n: unit_job(n, o.long)),
               ("fuzz", names("tests/fuzz/fuzz_*.c"), lambda n: fuzz_job(n, o.long))]
     counts = collections.Counter()
     for kind, found, make_job in simple:
@@ -178,7 +181,7 @@ class Runner:
 
 
 def run_all(jobs, workers):
-    order = {"integration": 0, "fuzz": 1, "unit": 2, "lint": 3}
+    order = {"tool": 0, "integration": 1, "fuzz": 2, "unit": 3, "lint": 4}
     jobs = sorted(jobs, key=lambda j: order[j.name.split("/")[0]])
     results = []
     for chosen, count in (([j for j in jobs if not j.alone], workers), ([j for j in jobs if j.alone], 1)):

@@ -148,6 +148,17 @@ def fuzz_job(name, long):
     return Job(f"fuzz/{name}", work)
 
 
+def tool_job(name):
+    """A script of tools/ that is a test as a whole: status 0 is passed."""
+    def work(result):
+        status, result.output = processes.run([sys.executable, "-B", f"tools/{name}.py"], 1200)
+        if status == 0:
+            result.passed = 1
+        else:
+            result.failed.append(f"tool/{name}: {ending(status)}")
+    return Job(f"tool/{name}", work)
+
+
 def pytest_environment(long):
     return {"VERGE_LONG": "1" if long else "", "PYTHONDONTWRITEBYTECODE": "1"}
 
