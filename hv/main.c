@@ -57,6 +57,17 @@ static void check_modules(void)
         log_warning("%u items of the boot loader's information did not fit and were left out", boot_info.dropped);
 }
 
+/* onexit=stay: the console's keys go on showing what the guests left. */
+static _Noreturn void stay(unsigned code)
+{
+    log_notice("nothing runs any more; code %u; Ctrl-A h: keys, Ctrl-A x: power off", code);
+    while (!console_quit()) {
+        console_service();
+        cpu_relax();
+    }
+    machine_power_off(code);
+}
+
 static void end(unsigned code)
 {
     switch ((enum hv_onexit)early_settings.onexit) {
@@ -64,6 +75,10 @@ static void end(unsigned code)
         machine_power_off(code);
     case HV_ONEXIT_REBOOT:
         machine_reboot();
+    case HV_ONEXIT_STAY:
+        if (vm_count)
+            stay(code);
+        /* fall through */
     default:
         log_notice("halted; code %u", code);
         machine_halt();
@@ -102,6 +117,8 @@ static void make_plan(void)
         log_error("%s", error.text);
         fail();
     }
+    early_settings = plan.hv; /* with the words of verge.cfg; its console words come too late */
+    log_set_level((enum log_level)early_settings.loglevel);
     for (unsigned i = 0; i < boot_info.module_count; i++)
         if (plan.unused_modules & BIT(i))
             log_warning("module %u serves no guest: %s", i, boot_info.modules[i].string);
@@ -147,8 +164,8 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     phys_init(&boot_info);
     memory_map_init(&boot_info);
     preflight();
-    cpu_init_time(early_settings.tsc_hz);
     make_plan();
+    cpu_init_time(early_settings.tsc_hz);
     if (!cpu_init_virtualisation())
         fail();
     const struct switch_costs *costs = vcpu_switch_costs();

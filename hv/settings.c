@@ -66,8 +66,8 @@ static const struct setting hv_keys[] = {
      .example = "exact=auto",
      CHOICE(exact),
      AT_BOOT,
-     .help = "close the last gap to a deadline by stepping (on), by a small counted charge (off), or as the "
-             "measured spread allows (auto)"},
+     .help = "the gap to a deadline that the timer's jitter leaves: charged to the guest and counted where the boot "
+             "measures jitter (auto, off), or never (on: events then come late)"},
     {.key = "perturb",
      .form = "SEED",
      .standard = "0",
@@ -158,14 +158,14 @@ static const struct setting hv_keys[] = {
      .example = "onexit=poweroff",
      CHOICE(onexit),
      .applied = "when the last guest has ended",
-     .help = "what the machine does then; stay: the console goes on"},
+     .help = "what the machine does then; stay: the console's keys go on until Ctrl-A x"},
     {.key = "noreboot",
      .form = "",
      .example = "noreboot",
      .type = SETTING_FLAG,
      FIELD(noreboot),
      .applied = "at a panic",
-     .help = "halt instead of a reboot, so that the dump can be read"},
+     .help = "halt instead of a power-off, so that the dump can be read"},
 };
 
 const struct setting_table hv_setting_table = {
