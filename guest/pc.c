@@ -155,6 +155,7 @@ bool pc_create(const struct plan *plan, unsigned index, const struct boot_info *
     vcpu_create(&vm->vcpu, &vm->nested);
     cpuid_policy_build(&pc->cpuid, &(struct cpuid_options){.source = host_cpuid, .tsc_hz = vm->clock.hz});
     msr_policy_build(&pc->msr_policy, &pc->cpuid);
+    vm->cr4_allowed = pc->cpuid.cr4_mask;
     vm->phys_bits = pc->cpuid.phys_bits;
     vm->amd = pc->cpuid.vendor == CPU_AMD;
     pc_wire(pc);

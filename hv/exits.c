@@ -146,17 +146,29 @@ static void handle_hlt(struct vm *vm, const struct exit *exit)
     }
 }
 
-/* MOV CR8, register. Without a local APIC there is no task priority: the value is dropped, bits 63-4 must be zero. */
-static void handle_cr8(struct vm *vm, const struct exit *exit)
+/* CR8 without a local APIC: there is no task priority, the value is dropped; bits 63-4 must be zero. */
+static bool write_cr(struct vm *vm, unsigned cr, uint64_t value)
+{
+    if (cr == 0)
+        return vcpu_set_cr0(&vm->vcpu, value);
+    if (cr == 4)
+        return vcpu_set_cr4(&vm->vcpu, value, vm->cr4_allowed);
+    return value >> 4 == 0;
+}
+
+static void handle_cr_write(struct vm *vm, const struct exit *exit)
 {
     uint64_t value;
 
     vm_charge(vm, vm->charges.cycles[CHARGE_OTHER]);
-    if (!fetch_modrm_register(vm, &value) || value >> 4) {
-        vm_raise(vm, VECTOR_GP, true, 0);
+    if (!fetch_cr_operand(vm, &value)) {
+        vm_crash(vm, "writes a control register by an instruction that Verge does not carry out");
         return;
     }
-    complete(vm, exit);
+    if (write_cr(vm, exit->cr, value))
+        complete(vm, exit);
+    else
+        vm_raise(vm, VECTOR_GP, true, 0);
 }
 
 static void handle_xsetbv(struct vm *vm, const struct exit *exit)
@@ -244,8 +256,8 @@ void exit_handle(struct vm *vm, const struct exit *exit)
     case EXIT_MEMORY:
         handle_memory(vm, exit);
         return;
-    case EXIT_CR8_WRITE:
-        handle_cr8(vm, exit);
+    case EXIT_CR_WRITE:
+        handle_cr_write(vm, exit);
         return;
     case EXIT_XSETBV:
         handle_xsetbv(vm, exit);

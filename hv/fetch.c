@@ -101,14 +101,25 @@ unsigned fetch_instruction_length(struct vm *vm)
     return count ? insn_next_length(bytes, count, mode_of(vm)) : 0;
 }
 
-bool fetch_modrm_register(struct vm *vm, uint64_t *value)
+bool fetch_cr_operand(struct vm *vm, uint64_t *value)
 {
+    const uint64_t machine_status = 0xF; /* what LMSW writes of CR0: PE (which it can't clear), MP, EM, TS */
     struct insn insn;
     uint8_t bytes[15];
     unsigned count = fetch_instruction(vm, bytes);
 
-    if (!count || insn_decode(bytes, count, mode_of(vm), &insn) != INSN_OK || !insn.has_modrm)
+    if (!count || insn_decode(bytes, count, mode_of(vm), &insn) != INSN_OK || insn.map != INSN_MAP_0F || insn.has_memory)
         return false;
-    *value = vm->vcpu.gpr[insn.rm & 15];
-    return true;
+    uint64_t operand = vm->vcpu.gpr[insn.rm & 15];
+    if (insn.opcode == 0x22) {
+        *value = vcpu_in_64bit_code(&vm->vcpu) ? operand : (uint32_t)operand;
+        return true;
+    }
+    if (insn.opcode == 0x01 && (insn.reg & 7) == 6) {
+        uint64_t cr0 = vcpu_cr0(&vm->vcpu);
+
+        *value = (cr0 & ~machine_status) | (operand & machine_status) | (cr0 & 1);
+        return true;
+    }
+    return false;
 }

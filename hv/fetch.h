@@ -28,7 +28,7 @@ unsigned fetch_instruction(struct vm *vm, uint8_t bytes[15]);
 /* Length of the instruction at CS:RIP; 0 when it can't be read or decoded. */
 unsigned fetch_instruction_length(struct vm *vm);
 
-/* For MOV CRn, register: the value of the register operand. False when it can't be read. */
-bool fetch_modrm_register(struct vm *vm, uint64_t *value);
+/* For MOV CRn, register and LMSW register at CS:RIP: the value to write. False when it is none of these. */
+bool fetch_cr_operand(struct vm *vm, uint64_t *value);
 
 #endif

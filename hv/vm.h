@@ -83,6 +83,7 @@ struct vm {
     struct fetch_cache fetch;
     struct landing landing;
     struct charges charges;
+    uint64_t cr4_allowed; /* the CR4 bits that the guest's CPU has */
     uint8_t phys_bits; /* of a guest-physical address, as CPUID tells the guest */
     bool amd;          /* the guest sees an AMD CPU: some reserved bits differ */
     struct vm_policy policy;

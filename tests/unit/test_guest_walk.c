@@ -218,7 +218,7 @@ static struct outcome model_pae(struct model *model)
         memory_read(model->memory, (model->context->cr3 & 0xFFFFFFE0) + (model->linear >> 30 & 3) * 8, 8);
     if (!(pdpte & 1))
         return model_fault(model, false, false);
-    if (any_set(pdpte, 2, 1) || any_set(pdpte, 8, 5) || any_set(pdpte, 63, maxphyaddr))
+    if (any_set(pdpte, 2, 1) || any_set(pdpte, 8, 6) || any_set(pdpte, 63, maxphyaddr))
         return model_fault(model, true, true);
 
     uint64_t pde = model_entry(model, address_of(model, pdpte, 12), model->linear >> 21 & 0x1FF);

@@ -70,7 +70,7 @@ enum exit_kind {
     EXIT_RDMSR, /* index in ECX */
     EXIT_WRMSR,
     EXIT_MEMORY,    /* a guest-physical address that is not mapped: memory */
-    EXIT_CR8_WRITE, /* MOV CR8, register */
+    EXIT_CR_WRITE,  /* of CR0, CR4 or CR8: cr */
     EXIT_EXCEPTION, /* intercepted: to be handed back to the guest */
     EXIT_XSETBV,
     EXIT_FLUSH,     /* INVD, WBINVD: nothing to do but to complete it */
@@ -102,6 +102,7 @@ struct exit {
             bool in;
             bool rep;
         } port;
+        uint8_t cr;
         struct {
             uint64_t gpa;
             bool write, fetch;
@@ -153,6 +154,13 @@ uint64_t vcpu_cs_base(const struct vcpu *vcpu);
 bool vcpu_in_64bit_code(const struct vcpu *vcpu);
 bool vcpu_in_32bit_code(const struct vcpu *vcpu);
 unsigned vcpu_cpl(const struct vcpu *vcpu);
+
+/*
+ * What MOV CR0 and MOV CR4 do, with the checks of the CPU (and EFER.LMA as paging goes on and off). False: #GP(0), nothing changed.
+ * `allowed`: the CR4 bits that this guest's CPU has.
+ */
+bool vcpu_set_cr0(struct vcpu *vcpu, uint64_t value);
+bool vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed);
 void vcpu_set_cr2(struct vcpu *vcpu, uint64_t value);
 void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value);
 

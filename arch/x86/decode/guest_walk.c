@@ -132,7 +132,7 @@ static uint64_t reserved_bits(const struct walk *walk, unsigned level, bool larg
         return reserved_bits_32(walk, large);
     case PAGING_PAE:
         if (level == 3)
-            return bits(63, walk->context->maxphyaddr) | bits(8, 5) | bits(2, 1);
+            return bits(63, walk->context->maxphyaddr) | bits(8, 6) | bits(2, 1); /* bit 5: choice 5 */
         return reserved_high(walk) | (large ? bits(20, 13) : 0);
     default:
         return reserved_bits_long(walk, level, large);

@@ -82,8 +82,14 @@ static void take_back_event(struct vcpu *vcpu)
 static void translate_rare(uint32_t code, struct exit *exit)
 {
     switch (code) {
+    case VMEXIT_CR0_SELECTIVE:
+        exit->kind = EXIT_CR_WRITE;
+        exit->cr = 0;
+        break;
+    case VMEXIT_CR_WRITE + 4:
     case VMEXIT_CR_WRITE + 8:
-        exit->kind = EXIT_CR8_WRITE;
+        exit->kind = EXIT_CR_WRITE;
+        exit->cr = (uint8_t)(code - VMEXIT_CR_WRITE);
         break;
     case VMEXIT_INVD:
     case VMEXIT_WBINVD:
@@ -176,7 +182,7 @@ static const char *const kind_names[EXIT_KINDS] = {
     [EXIT_STRING_IO] = "string-io",      [EXIT_CPUID] = "cpuid",
     [EXIT_HLT] = "hlt",                  [EXIT_RDMSR] = "rdmsr",
     [EXIT_WRMSR] = "wrmsr",              [EXIT_MEMORY] = "memory",
-    [EXIT_CR8_WRITE] = "cr8",            [EXIT_EXCEPTION] = "exception",
+    [EXIT_CR_WRITE] = "cr",              [EXIT_EXCEPTION] = "exception",
     [EXIT_XSETBV] = "xsetbv",            [EXIT_FLUSH] = "flush",
     [EXIT_UNDEFINED] = "undefined",      [EXIT_FORBIDDEN] = "forbidden",
     [EXIT_TASK_SWITCH] = "task-switch",  [EXIT_SHUTDOWN] = "shutdown",

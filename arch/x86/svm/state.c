@@ -7,6 +7,7 @@
 #include "arch/x86/svm/svm.h"
 
 #define EFER_GUEST_BITS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT64(14))
+#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define XCR0_X87 BIT64(0)
 #define XCR0_SSE BIT64(1)
 #define XCR0_AVX BIT64(2)
@@ -128,6 +129,46 @@ bool vcpu_in_32bit_code(const struct vcpu *vcpu)
 unsigned vcpu_cpl(const struct vcpu *vcpu)
 {
     return vcpu->backend->vmcb->cpl;
+}
+
+/* Source: APM vol. 2 "CR0 Register", "Activating Long Mode", "Leaving Long Mode". Reserved bits of the low half read as zero. */
+bool vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
+{
+    struct vmcb *vmcb = vcpu->backend->vmcb;
+    bool paging = value & CR0_PG, was_paging = vmcb->cr0 & CR0_PG;
+
+    if (value >> 32 || (paging && !(value & CR0_PE)) || (value & CR0_NW && !(value & CR0_CD)))
+        return false;
+    if (paging && !was_paging && vmcb->efer & EFER_LME) {
+        if (!(vmcb->cr4 & CR4_PAE) || vmcb->cs.attributes & SEGMENT_ATTRIBUTE_L)
+            return false;
+        vmcb->efer |= EFER_LMA;
+    }
+    if (!paging && was_paging) {
+        if (vcpu_in_64bit_code(vcpu) || vmcb->cr4 & CR4_PCIDE)
+            return false;
+        vmcb->efer &= ~EFER_LMA;
+    }
+    vmcb->cr0 = (value & CR0_DEFINED) | CR0_ET;
+    vcpu->backend->clean &= ~CLEAN_CR;
+    vcpu->nested->flush_owed = true;
+    return true;
+}
+
+/* Source: APM vol. 2 "CR4 Register". */
+bool vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
+{
+    struct vmcb *vmcb = vcpu->backend->vmcb;
+    bool long_mode = vmcb->efer & EFER_LMA;
+
+    if (value & ~allowed || (long_mode && !(value & CR4_PAE)))
+        return false;
+    if (value & ~vmcb->cr4 & CR4_PCIDE && (!long_mode || vmcb->cr3 & 0xFFF))
+        return false;
+    vmcb->cr4 = value;
+    vcpu->backend->clean &= ~CLEAN_CR;
+    vcpu->nested->flush_owed = true;
+    return true;
 }
 
 void vcpu_set_cr2(struct vcpu *vcpu, uint64_t value)

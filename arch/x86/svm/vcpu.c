@@ -28,7 +28,7 @@ struct hot_counts hot_counts;
 /* Beyond this a distance bounds nothing (and must not overflow). */
 #define DISTANCE_FAR (UINT64_C(1) << 62)
 
-static const uint32_t intercept_word3 = SVM_INTR | SVM_NMI | SVM_INIT | SVM_RDPMC | SVM_CPUID | SVM_INVD | SVM_HLT |
+static const uint32_t intercept_word3 = SVM_INTR | SVM_NMI | SVM_INIT | SVM_CR0_SELECTIVE | SVM_RDPMC | SVM_CPUID | SVM_INVD | SVM_HLT |
                                         SVM_INVLPGA | SVM_IOIO | SVM_MSR | SVM_TASK_SWITCH | SVM_SHUTDOWN;
 static const uint32_t intercept_word4 = SVM_VMRUN | SVM_VMMCALL | SVM_VMLOAD | SVM_VMSAVE | SVM_STGI | SVM_CLGI |
                                         SVM_SKINIT | SVM_WBINVD | SVM_MONITOR | SVM_MWAIT | SVM_MWAIT_ARMED |
@@ -62,7 +62,7 @@ void vcpu_create(struct vcpu *vcpu, struct nested *nested)
 
 static void reset_control_area(struct vmcb *vmcb, const struct nested *nested)
 {
-    vmcb->intercept_cr = BIT(16 + 8);
+    vmcb->intercept_cr = BIT(16 + 4) | BIT(16 + 8);
     vmcb->intercept_exceptions = intercept_exceptions;
     vmcb->intercept[0] = intercept_word3;
     vmcb->intercept[1] = intercept_word4;

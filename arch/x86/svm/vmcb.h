@@ -91,6 +91,7 @@ _Static_assert(sizeof(struct vmcb) == 4096, "VMCB size");
 #define SVM_SMI BIT(2)
 #define SVM_INIT BIT(3)
 #define SVM_VINTR BIT(4)
+#define SVM_CR0_SELECTIVE BIT(5) /* writes that change more than TS and MP */
 #define SVM_RDPMC BIT(15)
 #define SVM_CPUID BIT(18)
 #define SVM_INVD BIT(22)
@@ -126,6 +127,7 @@ _Static_assert(sizeof(struct vmcb) == 4096, "VMCB size");
 #define VMEXIT_SMI 0x62
 #define VMEXIT_INIT 0x63
 #define VMEXIT_VINTR 0x64
+#define VMEXIT_CR0_SELECTIVE 0x65
 #define VMEXIT_RDPMC 0x6F
 #define VMEXIT_CPUID 0x72
 #define VMEXIT_SOFTINT 0x75
