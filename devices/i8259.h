@@ -76,6 +76,11 @@ static inline bool i8259_pending(const struct i8259_pair *pair)
 }
 
 /*
+ * Can any input ever raise INT, as the masks stand? False while a chip that has to let it pass is not initialised or masks everything.
+ */
+bool i8259_can_interrupt(const struct i8259_pair *pair);
+
+/*
  * One INTA sequence of an 8086 CPU; returns the vector. Once per injected interrupt, at the moment of the
  * injection. With the request gone it is the spurious IR7 of the chip that was asked: no bit of that chip's
  * ISR is set, but a spurious slave leaves the master's IR2 in service.

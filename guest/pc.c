@@ -6,11 +6,17 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
+#define CMOS_USER_FIRST 0x38 /* behind what firmware and operating systems share */
 #define FIRST_GUEST_TAG 2 /* 1 is the calibration guest's */
 
 static uint8_t interrupt_ack(struct vm *vm)
 {
     return i8259_ack(&pc_of(vm)->pic);
+}
+
+static bool can_interrupt(struct vm *vm)
+{
+    return i8259_can_interrupt(&pc_of(vm)->pic);
 }
 
 static void read_cpuid(struct vm *vm, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
@@ -54,11 +60,15 @@ static void reset_devices(struct pc *pc)
     msr_slots_reset(&pc->msr_slots);
 }
 
+/* A guest's reset. The RTC's battery keeps its RAM, as in any PC; what firmware writes there is written again. */
 static bool reset(struct vm *vm)
 {
     struct pc *pc = pc_of(vm);
+    struct mc146818_state before = pc->rtc.state;
 
     reset_devices(pc);
+    for (unsigned i = CMOS_USER_FIRST; i < MC146818_BYTES; i++)
+        mc146818_set_cmos(&pc->rtc, i, before.cmos[i]);
     return pc_load(pc, false);
 }
 
@@ -74,6 +84,7 @@ static size_t screen(struct vm *vm, char *buffer, size_t size)
 
 static const struct vm_ops pc_ops = {
     .interrupt_ack = interrupt_ack,
+    .can_interrupt = can_interrupt,
     .cpuid = read_cpuid,
     .msr_read = read_msr,
     .msr_write = write_msr,

@@ -135,8 +135,8 @@ static void handle_hlt(struct vm *vm, const struct exit *exit)
     complete(vm, exit);
     if (vm->vcpu.event.valid)
         return; /* stepped over */
-    if (!(vm->vcpu.rflags & RFLAGS_IF)) {
-        vm_end(vm, vm->policy.halt_ok ? 0 : VERDICT_DEAD_HALT, "halted with interrupts off, and nothing can wake it");
+    if (!(vm->vcpu.rflags & RFLAGS_IF) || !(vm->interrupt || vm->ops->can_interrupt(vm))) {
+        vm_end(vm, vm->policy.halt_ok ? 0 : VERDICT_DEAD_HALT, "halted with interrupts off or all masked, and nothing can wake it");
         return;
     }
     if (!vm->interrupt) {

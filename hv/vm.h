@@ -31,6 +31,8 @@ enum { VERDICT_LARGEST = 119, VERDICT_DEAD_HALT = 121, VERDICT_RESET = 122, VERD
 /* What guest/ supplies. All run on the owning CPU with the guest outside. */
 struct vm_ops {
     uint8_t (*interrupt_ack)(struct vm *vm);
+    /* Can an external interrupt ever come, as the guest has set its interrupt controller? */
+    bool (*can_interrupt)(struct vm *vm);
     void (*cpuid)(struct vm *vm, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
     /* False: #GP. */
     bool (*msr_read)(struct vm *vm, uint32_t index, uint64_t *value);

@@ -659,10 +659,39 @@ static void test_restore_forces_ranges(void **state)
     assert_false(pic.intr.level);
 }
 
+/* Whether an HLT can ever end: an initialised pair with an open path from some input to INT. */
+static void can_interrupt_follows_the_masks(void **state)
+{
+    static struct i8259_pair pair;
+    const struct bus_ops *ops;
+
+    (void)state;
+    i8259_init(&pair);
+    assert_false(i8259_can_interrupt(&pair)); /* no ICW yet */
+    for (unsigned chip = 0; chip < 2; chip++) {
+        ops = pair.regions[chip].ops;
+        ops->write(pair.regions[chip].opaque, 0, 1, 0x11);
+        ops->write(pair.regions[chip].opaque, 1, 1, chip ? 0x28 : 0x20);
+        ops->write(pair.regions[chip].opaque, 1, 1, chip ? 2 : 4);
+        ops->write(pair.regions[chip].opaque, 1, 1, 1);
+    }
+    assert_true(i8259_can_interrupt(&pair));
+    ops = pair.regions[0].ops;
+    ops->write(pair.regions[0].opaque, 1, 1, 0xFB); /* the cascade alone */
+    assert_true(i8259_can_interrupt(&pair));
+    ops->write(pair.regions[1].opaque, 1, 1, 0xFF); /* and nothing behind it */
+    assert_false(i8259_can_interrupt(&pair));
+    ops->write(pair.regions[0].opaque, 1, 1, 0xFE);
+    assert_true(i8259_can_interrupt(&pair));
+    ops->write(pair.regions[0].opaque, 1, 1, 0xFF);
+    assert_false(i8259_can_interrupt(&pair));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(can_interrupt_follows_the_masks),
         T(test_vectors_of_all_inputs),
         T(test_inputs_that_do_not_exist),
         T(test_icw_sequences),
