@@ -159,8 +159,7 @@ bool pc_create(const struct plan *plan, unsigned index, const struct boot_info *
     vm_init(vm, guest->name, index, host_tsc_hz(), &pc_ops, pc);
     set_policy(vm, &guest->settings);
     charges_init(&vm->charges, vm->clock.hz, guest->settings.charge_cycles);
-    landing_init(&vm->landing, plan->hv.exact == HV_EXACT_ON ? 0 : costs->spread, costs->instruction,
-                 plan->hv.exact == HV_EXACT_ON);
+    landing_init(&vm->landing, costs->spread, costs->instruction, plan->hv.exact == HV_EXACT_ON);
     if (!give_memory(pc))
         return false;
     vcpu_create(&vm->vcpu, &vm->nested);
