@@ -173,7 +173,9 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
              (unsigned long long)host_tsc_hz(), (unsigned long long)phys_total() >> 20);
     log_info("cpu%u: E=%llu X=%llu spread=%llu: %s", this_cpu()->id, (unsigned long long)costs->entry,
              (unsigned long long)costs->exit_instruction, (unsigned long long)costs->spread,
-             costs->spread ? "small gaps are charged" : "nothing is ever charged to close a gap");
+             !costs->spread                     ? "nothing is ever charged to close a gap"
+             : plan.hv.exact == HV_EXACT_ON ? "exact=on: gaps are closed by setting the timer again"
+                                            : "small gaps are charged and counted");
     perturb_init(plan.hv.perturb_seed);
     make_guests();
     if (plan.hv.timer.kind == HV_TIMER_PERIODIC)
