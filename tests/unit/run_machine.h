@@ -165,7 +165,7 @@ unsigned fetch_instruction_length(struct vm *vm)
     return 1;
 }
 
-bool fetch_modrm_register(struct vm *vm, uint64_t *value)
+bool fetch_cr_operand(struct vm *vm, uint64_t *value)
 {
     (void)vm;
     *value = 0;
@@ -222,6 +222,19 @@ void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value)
 {
     (void)vcpu;
     dr6 = value;
+}
+
+bool vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
+{
+    (void)vcpu;
+    (void)value;
+    return true;
+}
+
+bool vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
+{
+    (void)vcpu;
+    return !(value & ~allowed);
 }
 
 bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
@@ -383,6 +396,13 @@ static uint8_t machine_ack(struct vm *vm)
     return i8259_ack(&m->pic);
 }
 
+static bool machine_can_interrupt(struct vm *vm)
+{
+    struct machine *m = vm->machine;
+
+    return (m->pic.state.chip[I8259_MASTER].imr & 1) == 0;
+}
+
 static void machine_cpuid(struct vm *vm, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     (void)vm;
@@ -412,7 +432,8 @@ static uint64_t end_read(void *opaque, uint64_t offset, unsigned width)
     return 0;
 }
 
-static const struct vm_ops machine_ops = {.interrupt_ack = machine_ack, .cpuid = machine_cpuid};
+static const struct vm_ops machine_ops = {
+    .interrupt_ack = machine_ack, .can_interrupt = machine_can_interrupt, .cpuid = machine_cpuid};
 static const struct bus_ops end_ops = {end_read, end_write};
 
 /* A VM with an 8259 pair and an 8254 on IRQ 0; `handler`: index of its interrupt handler. */

@@ -11,7 +11,7 @@ extern const uint64_t step_expected[]; /* ends with 0 */
 #define STEPS  16
 #define DR6_BS 0x4000u
 
-static uint64_t taken_rip, taken_count, step_rip[STEPS], step_count, steps_without_bs;
+static uint64_t taken_rip, taken_count, spurious_count, step_rip[STEPS], step_count, steps_without_bs;
 
 static bool on_trap(struct trap_frame *frame)
 {
@@ -20,6 +20,8 @@ static bool on_trap(struct trap_frame *frame)
         taken_count++;
         return false;
     }
+    if (frame->vector == VECTOR_IRQ0 + 7)
+        spurious_count++;
     if (frame->vector != 1)
         return false;
     uint64_t dr6, clear = 0xFFFF0FF0u;
@@ -72,6 +74,7 @@ void check_shadows(void)
     for (volatile unsigned i = 0; i < 100; i++) {
     }
     check(taken_count == 0, "pending, then masked", taken_count, 0);
+    check(spurious_count == 0, "spurious IRQ 7 of a masked request", spurious_count, 0);
     pic_unmask(0);
     for (volatile unsigned i = 0; i < 100; i++) {
     }
