@@ -26,12 +26,12 @@ C_SRC   := $(filter-out arch/x86/svm/offsets.c,$(sort $(wildcard lib/*.c boot/*.
            arch/x86/svm/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c)))
 ASM_SRC := $(sort $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm guest/*.asm))
 OBJ     := $(C_SRC:%.c=$(BUILD)/hv/%.o) $(ASM_SRC:%.asm=$(BUILD)/hv/%.asm.o)
-GEN     := $(BUILD)/gen/version.h $(BUILD)/gen/svm_offsets.inc
+GEN     := $(BUILD)/gen/svm_offsets.inc
 
-$(BUILD)/gen/version.h: FORCE
-	@mkdir -p $(@D)
-	@printf '#define VERGE_VERSION "%s"\n#define VERGE_COMMIT "%s"\n' '$(VERSION)' '$(COMMIT)' > $@.new
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+# Rewritten while the Makefile is read, and only when it changes, so that a built tree is up to date.
+$(shell mkdir -p '$(BUILD)/gen'; new='$(BUILD)/gen/version.h.'$$$$; old='$(BUILD)/gen/version.h'; \
+    printf '\043define VERGE_VERSION "%s"\n\043define VERGE_COMMIT "%s"\n' '$(VERSION)' '$(COMMIT)' > "$$new"; \
+    if cmp -s "$$new" "$$old"; then rm "$$new"; else mv "$$new" "$$old"; fi)
 
 # Offsets for the assembler come from the C structs.
 $(BUILD)/gen/svm_offsets.inc: arch/x86/svm/offsets.c arch/x86/svm/switch.h arch/x86/svm/vmcb.h
@@ -59,9 +59,6 @@ $(BUILD)/verge.elf: $(OBJ) linker.ld tools/symbols.py
 
 $(BUILD)/verge.elf32: $(BUILD)/verge.elf tools/mkelf32.py
 	python3 tools/mkelf32.py $< $@
-
-.PHONY: FORCE
-FORCE:
 
 # ---- what also runs on the host: everything without hardware -------------------------------------------------------
 HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard devices/*.c arch/x86/decode/*.c) \

@@ -216,6 +216,8 @@ unsigned run_all(const struct run_settings *settings)
         else
             idle();
     }
+    for (unsigned i = 0; i < vm_count && console_quit(); i++)
+        vm_end(vms[i], 0, "quit by Ctrl-A x");
     console_flush();
     return highest_code();
 }
