@@ -16,7 +16,7 @@ import tomllib
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLE = "tests/mutants.toml"
 SCRATCH = os.path.join(ROOT, "build/mutants/tree")
-LIMIT_S = 300
+LIMIT_S = 200
 
 
 def copy_tree():

@@ -17,8 +17,8 @@ def guests():
     subprocess.run(["make", "-s", "guests"], cwd=ROOT, check=True)
 
 
-def run_timing(words, keys="charge=1", hv="", guest="timing"):
-    run = run_verge(hv=f"tsc=1000000000 {hv}", timeout=60,
+def run_timing(words, keys="charge=1", hv="", guest="timing", timeout=60):
+    run = run_verge(hv=f"tsc=1000000000 {hv}", timeout=timeout,
                     vms=[f"vm=vm0 kernel=build/guests/{guest}.elf32 mem=16M idle=skip {keys} -- {words}"])
     assert "RESULT PASS" in run.out, run.tail()
     assert re.search(r"vm0: code 0; .* 0 late; ledger exact", run.log), run.tail()
@@ -56,4 +56,4 @@ def test_cut_off_delivery_is_not_charged_again():
 
 def test_modes_shadows():
     """STI, MOV SS and HLT with an interrupt pending; one that was masked meanwhile is not delivered, and leaves none spurious."""
-    run_timing("only=shadows", guest="modes")
+    run_timing("only=shadows", guest="modes", timeout=30)

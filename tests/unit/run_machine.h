@@ -23,9 +23,12 @@
 #include "hv/vm.h"
 #include "lib/prng.h"
 
-#define HZ         UINT64_C(1000000000)
-#define RAM_BYTES  0x100000u
-#define RECORDS    4096
+#define HZ        UINT64_C(1000000000)
+#define RAM_BYTES 0x100000u
+#define RECORDS   4096
+#define HOST_MOST                                                                                            \
+    UINT64_C(20000000000)              /* TSC at which a guest that still waits, waits for what never comes */
+#define WORK_MOST  UINT64_C(100000000) /* instructions of all guests, likewise */
 #define RFLAGS_IF  BIT64(9)
 #define E_PLUS_X   14u
 #define VECTOR_IRQ 0x20
@@ -70,6 +73,7 @@ static struct machine machines[4];
 static struct hardships hardships;
 static uint64_t host; /* the TSC */
 static uint64_t idle_timer;
+static uint64_t executed; /* instructions of all guests */
 static struct prng luck;
 static uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
 
@@ -102,6 +106,8 @@ void cpu_wait(void)
 void console_service(void)
 {
     host += 50;
+    assert_in_range(host, 0, HOST_MOST);
+    assert_in_range(executed, 0, WORK_MOST);
 }
 
 bool console_quit(void)
@@ -382,6 +388,7 @@ void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
         runs = execute(m, vcpu, limits->tsc + used, exit);
         used += runs;
     }
+    executed += used;
     exit->consumed = used;
     exit->overhead = E_PLUS_X;
     exit->left = host += used + E_PLUS_X;

@@ -34,6 +34,7 @@ static int setup(void **state)
     prng_seed(&luck, 1);
     vm_count = 0;
     host = 1000000;
+    executed = 0;
     ledger = (struct ledger){0};
     ledger_start(host);
     return 0;
