@@ -17,7 +17,7 @@ RULES = [
     ("lib/", ["lib/"]),
     ("hv/devapi/", ["lib/", "hv/devapi/"]),
     ("hv/main.c", [""]),  # puts everything together
-    ("hv/", ["lib/", "hv/", API, DECODE, BOOT_INFO]),
+    ("hv/", ["lib/", "hv/", API, DECODE, BOOT_INFO]),  # docs/decisions/0003
     ("devices/", ["lib/", "hv/devapi/", "own chip"]),
     ("arch/x86/api", ["lib/", API]),
     ("arch/x86/decode/", ["lib/", "arch/x86/decode/"]),
