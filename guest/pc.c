@@ -116,11 +116,13 @@ static bool give_memory(struct pc *pc)
     uint64_t left = pc->plan->settings.mem_bytes;
 
     while (left) {
-        uint64_t size, address = take_piece(left, &size);
+        /* Asked first: what won't suffice is not cleared for nothing. */
+        uint64_t size = 0, address = left <= phys_free() ? take_piece(left, &size) : 0;
 
         if (!address || !guest_mem_add_ram(&vm->memory, phys_to_virt(address), size)) {
             log_error("%s: %llu MB of memory wanted, %llu MB found, the largest free piece is %llu MB: set a smaller mem=", vm->name,
-                      (unsigned long long)pc->plan->settings.mem_bytes >> 20, (unsigned long long)vm->memory.ram_bytes >> 20,
+                      (unsigned long long)pc->plan->settings.mem_bytes >> 20,
+                      (unsigned long long)(vm->memory.ram_bytes + phys_free()) >> 20,
                       (unsigned long long)phys_largest_free() >> 20);
             return false;
         }
