@@ -8,7 +8,8 @@ struct hostile {
     uint64_t random; /* generator state */
     bool bare;       /* on bare QEMU: keep off what would really break the machine */
     bool verbose;
-    bool deadly;     /* operations that may end the guest are allowed */
+    bool deadly; /* operations that may reset or crash the guest are allowed */
+    bool exits;  /* and those that end it for good: port f4h, a HLT with interrupts off */
     uint64_t exceptions[32], interrupts, debug_traps, ops[16];
 };
 
@@ -30,9 +31,9 @@ void op_window(void);
     uint64_t op_read_##name(void);                                                                           \
     void op_write_##name(uint64_t value);
 REGISTER_OPS(cr0)
-REGISTER_OPS(cr2) REGISTER_OPS(cr3) REGISTER_OPS(cr4) REGISTER_OPS(cr8) REGISTER_OPS(dr0) REGISTER_OPS(dr3)
-    REGISTER_OPS(dr4) REGISTER_OPS(dr6) REGISTER_OPS(dr7)
-        __attribute__((noreturn)) void end_triple_fault(void);
+REGISTER_OPS(cr2)
+REGISTER_OPS(cr3) REGISTER_OPS(cr4) REGISTER_OPS(cr8) REGISTER_OPS(dr0) REGISTER_OPS(dr3) REGISTER_OPS(dr4)
+    REGISTER_OPS(dr6) REGISTER_OPS(dr7) __attribute__((noreturn)) void end_triple_fault(void);
 __attribute__((noreturn)) void end_cli_hlt(void);
 __attribute__((noreturn)) void end_masked_hlt(void);
 __attribute__((noreturn)) void storm_ud(void);

@@ -1,8 +1,8 @@
 /*
  * The hostile guest: `ops=` random operations from `seed=`; every exception is caught and counted, and it
- * goes on. With deadly=1 it may reset, exit or crash; restarted, it goes on with the next seed: the run's
- * number and the operations done are kept in CMOS RAM (60h-6Bh, with a check byte), which a reset leaves
- * alone.
+ * goes on. With deadly=1 it may reset or crash; restarted, it goes on with the next seed: the run's number
+ * and the operations done are kept in CMOS RAM (60h-6Bh, with a check byte), which a reset leaves alone. With
+ * exits=1 too it may also end itself for good, by port f4h or a HLT that nothing ends.
  */
 #include "tests/guests/hostile/hostile.h"
 #include "tests/guests/lib/rtc.h"
@@ -91,11 +91,14 @@ bool guest_run(void)
     uint64_t wanted = word_number("ops", 100000), seed = word_number("seed", 1), ops = 0;
     h->bare = word_number("bare", 0);
     h->deadly = word_number("deadly", 0);
+    h->exits = word_number("exits", 0);
     h->verbose = word_number("trace", 0) == 2;
     if (progress_load(&p) && h->deadly)
         p.runs++;
     else
         p = (struct progress){0};
+    if (h->deadly)
+        progress_save(&p); /* however soon this run ends, the next one is another */
     h->random = seed * 1000003 + p.runs;
     print("hostile start seed=%lu run=%u done=%lu\n", seed, p.runs, p.done);
     idt_set(VECTOR_IRQ0, trap_stubs[VECTOR_IRQ0]); /* nothing here is timed */

@@ -10,16 +10,19 @@
 #define CR4_BARE        0x7FFu /* QEMU 7.2 with icount never comes back from a refused CR4 write */
 #define CMOS_KEPT_FIRST 0x60u  /* where main.c keeps its progress */
 #define CMOS_KEPT_LAST  0x6Fu
+#define RESET_RARITY    64u
 
 typedef void memory_op(uint64_t address, uint64_t value);
 typedef void odd_op(void);
 #define EACH_MEMORY(X)                                                                                       \
     X(0)                                                                                                     \
-    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) \
+    X(1)                                                                                                     \
+    X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19)      \
         X(20) X(21) X(22) X(23)
 #define EACH_ODD(X)                                                                                          \
     X(0)                                                                                                     \
-    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) \
+    X(1)                                                                                                     \
+    X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19)      \
         X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29)
 #define DECLARE_MEMORY(n) memory_op op_mem_##n;
 #define DECLARE_ODD(n)    odd_op op_odd_##n;
@@ -95,17 +98,20 @@ static bool covers(uint32_t port, unsigned width, uint32_t first, uint32_t last)
     return port <= last && port + width - 1 >= first;
 }
 
-/* Whether a write could end the guest, spoil its console, or its progress in CMOS. */
-static bool port_write_ends(const struct hostile *h, uint32_t port, unsigned width)
+/* Whether a write could end the guest (where that is allowed: one in RESET_RARITY goes through), spoil its
+ * console, or its progress in CMOS. */
+static bool port_write_ends(struct hostile *h, uint32_t port, unsigned width)
 {
     if (covers(port, width, 0x3F8, 0x3F8))
         return true;
     if (covers(port, width, 0x70, 0x71) && width != 1)
         return true;
-    if (h->deadly)
+    if (covers(port, width, 0xF4, 0xF7))
+        return !(h->deadly && h->exits);
+    if (!covers(port, width, 0x64, 0x64) && !covers(port, width, 0x92, 0x92) &&
+        !covers(port, width, 0xCF9, 0xCF9))
         return false;
-    return covers(port, width, 0xF4, 0xF7) || covers(port, width, 0x64, 0x64) ||
-           covers(port, width, 0x92, 0x92) || covers(port, width, 0xCF9, 0xCF9);
+    return !h->deadly || draw(h) % RESET_RARITY != 0;
 }
 
 static uint32_t draw_port(struct hostile *h)
@@ -217,7 +223,7 @@ static void step_window(struct hostile *h)
 static void step_deadly(struct hostile *h)
 {
     uint64_t r = draw(h);
-    switch (r % 6) {
+    switch (r % (h->exits ? 6 : 4)) {
     case 0:
         op_out(0x64, 1, 0xFE);
         break;
@@ -228,10 +234,10 @@ static void step_deadly(struct hostile *h)
         op_out(0xCF9, 1, 6);
         break;
     case 3:
+        end_triple_fault();
+    case 4:
         op_out(0xF4, 1, (uint32_t)(r >> 8) & 0xFF);
         break;
-    case 4:
-        end_triple_fault();
     default:
         end_cli_hlt();
     }
