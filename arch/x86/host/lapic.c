@@ -4,6 +4,7 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/trap.h"
 
+#define REG_VERSION 0x30
 #define REG_TPR 0x80
 #define REG_EOI 0xB0
 #define REG_SPURIOUS 0xF0
@@ -25,6 +26,8 @@
 #define ICR_ASSERT BIT(14)
 #define ICR_SELF (1u << 18)
 #define APIC_BASE_ENABLE BIT64(11)
+#define APIC_BASE_X2APIC BIT64(10)
+#define ABSENT 0xFFFFFFFFu /* what no device answers with */
 
 static volatile uint32_t *registers;
 
@@ -39,6 +42,20 @@ static void mask_8259(void)
     outb(0xA1, 0xFF);
 }
 
+/*
+ * Switches it on, with its registers in memory. Firmware may have left it in x2APIC mode, where they are not; the only way out of that is through
+ * "disabled" (APM vol. 2 "x2APIC Mode": Figure "APIC State Transitions").
+ */
+static void enable(uint64_t base)
+{
+    if (base & APIC_BASE_X2APIC) {
+        base &= ~(APIC_BASE_X2APIC | APIC_BASE_ENABLE);
+        wrmsr(MSR_APIC_BASE, base);
+    }
+    if (!(base & APIC_BASE_ENABLE))
+        wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
+}
+
 bool host_lapic_init(void)
 {
     uint64_t base;
@@ -46,9 +63,10 @@ bool host_lapic_init(void)
     mask_8259(); /* before LINT0 is touched: a masked pin with a pending INTR delivers a stale vector */
     if (!(cpuid(1, 0).edx & BIT(9)) || !rdmsr_safe(MSR_APIC_BASE, &base))
         return false;
-    if (!(base & APIC_BASE_ENABLE))
-        wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
+    enable(base);
     registers = paging_map_device(base & PTE_ADDRESS, 4096);
+    if (registers[REG_VERSION / 4] == ABSENT)
+        return false;
     reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
     reg_write(REG_TPR, 0);
     reg_write(REG_LVT_LINT0, LVT_MASKED);
