@@ -12,6 +12,8 @@ void cpu_init_early(void)
 {
     trap_init();
     write_cr0((read_cr0() | CR0_WP | CR0_NE) & ~(CR0_CD | CR0_NW));
+    if (cpuid(1, 0).edx & BIT(7))
+        write_cr4(read_cr4() | CR4_MCE); /* else a machine check is a shutdown without a word */
     if (cpuid(0, 0).eax >= 7) {
         struct cpuid_result r = cpuid(7, 0);
         uint64_t cr4 = read_cr4();
