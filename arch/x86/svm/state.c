@@ -11,6 +11,7 @@
 #define XCR0_X87 BIT64(0)
 #define XCR0_SSE BIT64(1)
 #define XCR0_AVX BIT64(2)
+#define XCR0_AVX512 (BIT64(5) | BIT64(6) | BIT64(7))
 
 static struct vmcb_segment *segment_of(struct vmcb *vmcb, enum segment_name name)
 {
@@ -298,9 +299,19 @@ uint64_t vcpu_xcr0(const struct vcpu *vcpu)
     return vcpu->backend->xcr0;
 }
 
+/* What XSETBV takes; anything else would be a #GP of our own. Source: APM vol. 2 "XFEATURE_ENABLED_MASK"; SDM vol. 1 "Enabling the XSAVE Feature Set". */
+static bool xcr0_valid(uint64_t value)
+{
+    uint64_t avx512 = value & XCR0_AVX512;
+
+    if (!(value & XCR0_X87) || value & ~svm_host_xcr0() || (value & XCR0_AVX && !(value & XCR0_SSE)))
+        return false;
+    return !avx512 || (avx512 == XCR0_AVX512 && value & XCR0_AVX);
+}
+
 bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
 {
-    if (!(value & XCR0_X87) || value & ~svm_host_xcr0() || (value & XCR0_AVX && !(value & XCR0_SSE)))
+    if (!xcr0_valid(value))
         return false;
     vcpu->backend->xcr0 = value;
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));

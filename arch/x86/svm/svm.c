@@ -15,6 +15,7 @@
 #define IOPM_SIZE 0x3000u
 #define MSRPM_SIZE 0x2000u
 #define XCR0_SSE_X87 0x3u
+#define XCR0_SWITCHED 0xE7u /* x87, SSE, AVX, AVX-512: what the guests' CPUID offers (guest/cpuid_build.c) */
 
 struct svm_features svm_features;
 uint32_t svm_all_clean;
@@ -63,7 +64,7 @@ static void enable_extended_state(void)
         return;
     write_cr4(read_cr4() | CR4_OSXSAVE);
     struct cpuid_result r = cpuid(0xD, 0);
-    host_xcr0 = r.eax & 0x7; /* x87, SSE, AVX: what the guests' CPUID offers */
+    host_xcr0 = r.eax & XCR0_SWITCHED;
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)host_xcr0), "d"(0));
     if (cpuid(0xD, 0).ebx > XSAVE_AREA_SIZE) {
         host_xcr0 = XCR0_SSE_X87;
