@@ -11,6 +11,7 @@
 
 #define PAGE 4096u
 #define CR0_PE BIT64(0)
+#define RFLAGS_RF BIT64(16)
 #define RFLAGS_VM BIT64(17)
 
 /* Fills the decoder's register file from the vCPU. */
@@ -136,6 +137,15 @@ static bool decode(struct vm *vm, struct insn *insn)
     }
 }
 
+/* Between two iterations of REP interrupts and single-step traps are taken; RF stays, so that a breakpoint on the instruction hits once. */
+static void end_iteration(struct vm *vm)
+{
+    uint64_t resume = vm->vcpu.rflags & RFLAGS_RF;
+
+    vm_complete_instruction(vm, 0);
+    vm->vcpu.rflags |= resume;
+}
+
 static void finish(struct vm *vm, const struct insn *insn, const struct insn_regs *regs, const struct insn_result *result)
 {
     switch (result->status) {
@@ -145,6 +155,7 @@ static void finish(struct vm *vm, const struct insn *insn, const struct insn_reg
         return;
     case INSN_CONTINUE:
         store_regs(vm, regs);
+        end_iteration(vm);
         return;
     case INSN_FAULT:
         store_regs(vm, regs);

@@ -107,6 +107,18 @@ SHADOW cpuid, cpuid
 SHADOW out, out 0x80, al
 SHADOW in, in al, 0x61
 
+global shadow_rep_outs                  ; behind the first iteration: STI's shadow is one instruction long
+shadow_rep_outs:
+    mov rsi, shadow_rep_outs
+    mov ecx, 3
+    mov edx, 0x80
+    sti
+.here:
+    rep outsb
+    cli
+    mov rax, .here
+    ret
+
 global shadow_mov_ss                    ; one instruction later is also right
 shadow_mov_ss:
     mov eax, 0x10
@@ -177,6 +189,21 @@ global step_expected
 step_expected: dq step_run.s0, step_run.s1, step_run.s2, step_run.s3, step_run.s4, step_run.s5, step_run.s6, step_run.s7, step_run.s8, \
                   step_run.s9, step_run.s10, 0
 section .text
+
+global step_rep                         ; traps behind each of three iterations; returns where the first two are reported
+step_rep:
+    mov rsi, step_rep
+    mov ecx, 3
+    mov edx, 0x80
+    pushf
+    pushf
+    or qword [rsp], 0x100
+    popf
+.here:
+    rep outsb
+    popf
+    mov rax, .here
+    ret
 
 ; ---- string I/O: void string_X(struct string_io *io): registers in and out: rcx, rdi, rsi, rdx in 8-byte fields ----
 %macro STRING 2+
