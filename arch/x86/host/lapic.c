@@ -44,7 +44,7 @@ static void mask_8259(void)
 
 /*
  * Switches it on, with its registers in memory. Firmware may have left it in x2APIC mode, where they are not; the only way out of that is through
- * "disabled" (APM vol. 2 "x2APIC Mode": Figure "APIC State Transitions").
+ * "disabled" (APM vol. 2, "x2APIC", the mode transitions).
  */
 static void enable(uint64_t base)
 {
