@@ -84,7 +84,8 @@ void i8259_set_irq(void *opaque, unsigned input, bool level)
 /* Data sheet, "Interrupt Sequence" and "Cascade Mode". */
 bool i8259_can_interrupt(const struct i8259_pair *pair)
 {
-    const struct i8259_chip *master = &pair->state.chip[I8259_MASTER], *slave = &pair->state.chip[I8259_SLAVE];
+    const struct i8259_chip *master = &pair->state.chip[I8259_MASTER],
+                            *slave = &pair->state.chip[I8259_SLAVE];
     uint8_t open = (uint8_t)~master->imr;
 
     if (master->step != I8259_READY)

@@ -76,7 +76,8 @@ static inline bool i8259_pending(const struct i8259_pair *pair)
 }
 
 /*
- * Can any input ever raise INT, as the masks stand? False while a chip that has to let it pass is not initialised or masks everything.
+ * Can any input ever raise INT, as the masks stand? False while a chip that has to let it pass is not
+ * initialised or masks everything.
  */
 bool i8259_can_interrupt(const struct i8259_pair *pair);
 

@@ -66,7 +66,8 @@ static const struct setting hv_keys[] = {
      .example = "exact=auto",
      CHOICE(exact),
      AT_BOOT,
-     .help = "the gap to a deadline that the timer's jitter leaves: charged to the guest and counted where the boot "
+     .help = "the gap to a deadline that the timer's jitter leaves: charged to the guest and counted where "
+             "the boot "
              "measures jitter (auto, off), or closed by setting the timer again (on)"},
     {.key = "perturb",
      .form = "SEED",

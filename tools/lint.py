@@ -137,6 +137,7 @@ LINTS = {name.removeprefix("lint_"): f for name, f in list(globals().items()) if
 
 
 def main(chosen):
+    bad = 0
     for name in chosen or sorted(LINTS):
         if name not in LINTS:
             print(f"{name}: no such lint; there are {', '.join(sorted(LINTS))}")
@@ -144,13 +145,12 @@ def main(chosen):
         try:
             count = LINTS[name]()
         except (Fault, SyntaxError, OSError) as e:
-            print(f"{name}: {e}")
-            return 1
-        if count == 0:
-            print(f"{name}: nothing to look at")
-            return 1
-        print(f"{name}: {count} looked at")
-    return 0
+            print(f"{name}: {e}", flush=True)
+            bad += 1
+            continue
+        bad += count == 0
+        print(f"{name}: {count or 'nothing'} looked at", flush=True)
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@
  *     RSVD are set.
  *  4. 4 MB pages take address bits 39:32 from entry bits 20:13 as far as maxphyaddr goes; bit 21 and the
  *     bits beyond are reserved.
- *  5. A PAE PDPTE with reserved bits faults with RSVD; it carries no R/W, U/S, NX or Accessed bit. Bit 5 is let pass: QEMU's own
- *     walker sets it there as if it were Accessed.
+ *  5. A PAE PDPTE with reserved bits faults with RSVD; it carries no R/W, U/S, NX or Accessed bit. Bit 5 is
+ * let pass: QEMU's own walker sets it there as if it were Accessed.
  *  6. If an entry changes under the walk (other vCPUs), it starts over; after WALK_ATTEMPTS times the
  *     result is WALK_RETRY.
  *
