@@ -74,7 +74,10 @@ static bool reset(struct vm *vm)
 
 static size_t receive(struct vm *vm, const uint8_t *data, size_t length)
 {
-    return uart16550_receive(&pc_of(vm)->com1, data, length);
+    struct pc *pc = pc_of(vm);
+
+    return pc->plan->settings.input == GUEST_INPUT_KEYBOARD ? i8042_receive_key(&pc->i8042, data, length)
+                                                            : uart16550_receive(&pc->com1, data, length);
 }
 
 static size_t screen(struct vm *vm, char *buffer, size_t size)

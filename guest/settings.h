@@ -9,6 +9,7 @@
 
 enum guest_idle { GUEST_IDLE_WAIT, GUEST_IDLE_SKIP };
 enum guest_uart { GUEST_UART_FAST, GUEST_UART_BAUD };
+enum guest_input { GUEST_INPUT_SERIAL, GUEST_INPUT_KEYBOARD };
 enum guest_onreset { GUEST_ONRESET_RESTART, GUEST_ONRESET_STOP, GUEST_ONRESET_MACHINE };
 enum guest_oncrash { GUEST_ONCRASH_STOP, GUEST_ONCRASH_RESET, GUEST_ONCRASH_KEEP };
 enum guest_onhalt { GUEST_ONHALT_AUTO, GUEST_ONHALT_OK, GUEST_ONHALT_FAIL };
@@ -32,6 +33,7 @@ struct guest_settings {
     uint32_t resets;   /* stop instead of restarting this often again; 0: no limit */
     uint8_t idle;      /* enum guest_idle */
     uint8_t uart;      /* enum guest_uart */
+    uint8_t input;     /* enum guest_input */
     uint8_t onreset;   /* enum guest_onreset */
     uint8_t oncrash;   /* enum guest_oncrash */
     uint8_t onhalt;    /* enum guest_onhalt; auto: by boot protocol, ok for Linux */
