@@ -59,18 +59,24 @@ static void timer_fired(void *opaque, uint64_t when_cycles)
 }
 
 /*
- * Brings a channel to the present. An OUT change on the way is only met here when its deadline stands at this
- * very cycle and has not had its turn yet, so the loop is short: as many edges as a cycle holds.
+ * An OUT change on the way to the present is only met here when its deadline stands at this very cycle and has not had its turn yet, so the loop is
+ * short: as many edges as a cycle holds.
  */
-static struct i8254_counter *present(struct i8254 *pit, unsigned channel)
+static __attribute__((noinline)) struct i8254_counter *catch_up(struct i8254 *pit, unsigned channel, uint64_t edge)
+{
+    while (pit->timer[channel].change_edge <= edge && pit->timer[channel].change_edge != I8254_NEVER)
+        change_out(pit, channel);
+    i8254_counter_advance(&pit->state.counter[channel], edge);
+    return &pit->state.counter[channel];
+}
+
+/* Brings a channel to the present. */
+static inline struct i8254_counter *present(struct i8254 *pit, unsigned channel)
 {
     struct i8254_counter *counter = &pit->state.counter[channel];
     uint64_t edge = edge_now(pit);
 
-    while (pit->timer[channel].change_edge <= edge && pit->timer[channel].change_edge != I8254_NEVER)
-        change_out(pit, channel);
-    i8254_counter_advance(counter, edge);
-    return counter;
+    return edge > counter->edge ? catch_up(pit, channel, edge) : counter;
 }
 
 /* ---- registers ---- */
@@ -119,13 +125,23 @@ static void bus_write(void *opaque, uint64_t offset, unsigned width, uint64_t va
     publish(pit, port);
 }
 
+static __attribute__((noinline)) uint64_t read_later(struct i8254 *pit, unsigned channel)
+{
+    return i8254_counter_read(present(pit, channel));
+}
+
+/* A second byte follows the first one, and a read its latch command: mostly nothing has passed since. */
 static uint64_t bus_read(void *opaque, uint64_t offset, unsigned width)
 {
     struct i8254 *pit = opaque;
     unsigned port = offset & 3;
 
     (void)width;
-    return port == PORT_CONTROL ? 0xff : i8254_counter_read(present(pit, port));
+    if (port == PORT_CONTROL)
+        return 0xff;
+    if (!pit->grid->edges.quick || edge_now(pit) > pit->state.counter[port].edge)
+        return read_later(pit, port);
+    return i8254_counter_read(&pit->state.counter[port]);
 }
 
 /* ---- pins, reset, state ---- */

@@ -74,7 +74,7 @@ void i8254_counter_control(struct i8254_counter *counter, uint8_t control);
 
 /* A byte written to, or read from, the counter's port. */
 void i8254_counter_write(struct i8254_counter *counter, uint8_t byte);
-uint8_t i8254_counter_read(struct i8254_counter *counter);
+uint64_t i8254_counter_read(struct i8254_counter *counter);
 
 /* The latch commands; each is ignored while its latch is held. */
 void i8254_counter_latch_count(struct i8254_counter *counter);

@@ -112,7 +112,7 @@ void i8254_counter_write(struct i8254_counter *counter, uint8_t byte)
         counter->out = 0; /* and counting is disabled: is_counting() */
 }
 
-uint8_t i8254_counter_read(struct i8254_counter *counter)
+uint64_t i8254_counter_read(struct i8254_counter *counter)
 {
     uint16_t word = counter->count_latched ? counter->latched_count : digits(counter);
     bool msb = rw_of(counter) == RW_MSB;

@@ -101,6 +101,15 @@ void cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_options 
 void cpuid_lookup(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
                   uint64_t xcr0, uint32_t out[4]);
 
+/* The same for a basic leaf that depends on EAX alone; NULL for any other: ask cpuid_lookup(). */
+static inline const uint32_t *cpuid_constant(const struct cpuid_policy *policy, uint32_t leaf)
+{
+    if (leaf > policy->max_basic)
+        return NULL;
+    const struct cpuid_leaf *found = &policy->basic[leaf];
+    return found->subleaves | found->live ? NULL : policy->slots[found->slot];
+}
+
 /* Bytes of an XSAVE area for the parts in xcr0: in the standard format, or compacted. */
 uint32_t cpuid_xsave_size(const struct cpuid_policy *policy, uint64_t xcr0, bool compacted);
 

@@ -82,22 +82,6 @@ const struct msr_entry msr_entries[] = {
 
 const unsigned msr_entry_count = ARRAY_SIZE(msr_entries);
 
-void msr_policy_build(struct msr_policy *policy, const struct cpuid_policy *cpuid)
-{
-    bool tsc_aux = cpuid_has(cpuid, 0x80000001, CPUID_EDX, 27) || cpuid_has(cpuid, 7, CPUID_ECX, 22);
-
-    *policy = (struct msr_policy){
-        .phys_bits = cpuid->phys_bits,
-        .efer_mask = cpuid->efer_mask,
-        .spec_ctrl_mask = cpuid->spec_ctrl_mask,
-        .pred_cmd_mask = cpuid->pred_cmd_mask,
-        .has =
-            (uint8_t)((cpuid->vendor == CPU_AMD ? MSR_NEEDS_AMD : MSR_NEEDS_INTEL) |
-                      (tsc_aux ? MSR_NEEDS_TSC_AUX : 0) | (cpuid->spec_ctrl_mask ? MSR_NEEDS_SPEC_CTRL : 0) |
-                      (cpuid->pred_cmd_mask ? MSR_NEEDS_PRED_CMD : 0)),
-    };
-}
-
 void msr_slots_reset(struct msr_slots *slots)
 {
     *slots = (struct msr_slots){{0}};
@@ -114,14 +98,10 @@ static bool present(const struct msr_policy *policy, const struct msr_entry *ent
     return index >= entry->first && index <= entry->last && (entry->needs & policy->has) == entry->needs;
 }
 
-#define TSC_ENTRY 1 /* test_msr: the_hot_ones_are_found */
-
-const struct msr_entry *msr_policy_find(const struct msr_policy *policy, uint32_t index)
+const struct msr_entry *msr_policy_search(const struct msr_policy *policy, uint32_t index)
 {
     unsigned low = 0, high = ARRAY_SIZE(msr_entries);
 
-    if (index == 0x10)
-        return &msr_entries[TSC_ENTRY];
     while (high - low > 1) { /* the last entry that begins at or below the index */
         unsigned middle = (low + high) >> 1;
 
@@ -133,6 +113,39 @@ const struct msr_entry *msr_policy_find(const struct msr_policy *policy, uint32_
     if (present(policy, &msr_entries[low], index))
         return &msr_entries[low];
     return low > 0 && present(policy, &msr_entries[low - 1], index) ? &msr_entries[low - 1] : NULL;
+}
+
+static uint8_t number_of(const struct msr_policy *policy, uint32_t index)
+{
+    const struct msr_entry *entry = msr_policy_search(policy, index);
+
+    _Static_assert(ARRAY_SIZE(msr_entries) < MSR_IN_VCPU, "an entry's number fits beside the flag");
+    return entry ? (uint8_t)((entry - msr_entries + 1) | (entry->kind == MSR_VCPU ? MSR_IN_VCPU : 0)) : 0;
+}
+
+void msr_policy_index(struct msr_policy *policy)
+{
+    for (uint32_t i = 0; i < MSR_LOW; i++)
+        policy->low[i] = number_of(policy, i);
+    for (uint32_t i = 0; i < MSR_HIGH; i++)
+        policy->high[i] = number_of(policy, MSR_HIGH_FIRST + i);
+}
+
+void msr_policy_build(struct msr_policy *policy, const struct cpuid_policy *cpuid)
+{
+    bool tsc_aux = cpuid_has(cpuid, 0x80000001, CPUID_EDX, 27) || cpuid_has(cpuid, 7, CPUID_ECX, 22);
+
+    *policy = (struct msr_policy){
+        .phys_bits = cpuid->phys_bits,
+        .efer_mask = cpuid->efer_mask,
+        .spec_ctrl_mask = cpuid->spec_ctrl_mask,
+        .pred_cmd_mask = cpuid->pred_cmd_mask,
+        .has =
+            (uint8_t)((cpuid->vendor == CPU_AMD ? MSR_NEEDS_AMD : MSR_NEEDS_INTEL) |
+                      (tsc_aux ? MSR_NEEDS_TSC_AUX : 0) | (cpuid->spec_ctrl_mask ? MSR_NEEDS_SPEC_CTRL : 0) |
+                      (cpuid->pred_cmd_mask ? MSR_NEEDS_PRED_CMD : 0)),
+    };
+    msr_policy_index(policy);
 }
 
 /* SDM vol. 3, "Memory Cacheability Control": UC, WC, WT, WP, WB; APM vol. 2, "Memory-Typing MSRs". PAT also
@@ -189,30 +202,6 @@ bool msr_policy_write_ok(const struct msr_policy *policy, const struct msr_entry
         return (value & ~policy->pred_cmd_mask) == 0;
     }
     return false;
-}
-
-enum msr_result msr_policy_read(const struct msr_policy *policy, const struct msr_slots *slots,
-                                uint32_t index, uint64_t *value)
-{
-    const struct msr_entry *entry = msr_policy_find(policy, index);
-
-    if (!entry)
-        return MSR_FAULT;
-    switch ((enum msr_kind)entry->kind) {
-    case MSR_VCPU:
-        return MSR_ON_VCPU;
-    case MSR_TSC:
-        return MSR_ON_TSC;
-    case MSR_CONSTANT:
-        *value = entry->value;
-        return MSR_DONE;
-    case MSR_STORED:
-        *value = slots->value[entry->slot + (index - entry->first)];
-        return MSR_DONE;
-    case MSR_COMMAND:
-        break;
-    }
-    return MSR_FAULT;
 }
 
 enum msr_result msr_policy_write(const struct msr_policy *policy, struct msr_slots *slots, uint32_t index,

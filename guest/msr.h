@@ -25,8 +25,8 @@
  *  5. Writes to constants that firmware or Linux makes for form's sake (BIOS_SIGN_ID, P5 machine check,
  * INT_PENDING, MMIO_CFG_BASE) are ignored. (constants)
  *
- * Pure tables and functions; on the path of an exit: no division, at most six steps of search behind a direct
- * check of the hottest.
+ * Pure tables and functions; on the path of an exit: no division, and one index for all but some of AMD's at
+ * C001xxxxh, which are searched for.
  */
 #ifndef GUEST_MSR_H
 #define GUEST_MSR_H
@@ -87,8 +87,17 @@ struct msr_slots {
     uint64_t value[MSR_SLOTS];
 };
 
+/* The ranges in which nearly all MSRs lie: there an entry is found by one index. */
+#define MSR_LOW        0x300u
+#define MSR_HIGH_FIRST 0xC0000000u
+#define MSR_HIGH       0x200u
+
+#define MSR_IN_VCPU    0x80u /* of kind MSR_VCPU */
+
 /* What the CPUID policy makes of the table. Const once built. */
 struct msr_policy {
+    uint8_t low[MSR_LOW];   /* index -> number of its entry + 1, and MSR_IN_VCPU; 0: none */
+    uint8_t high[MSR_HIGH]; /* the same for index - MSR_HIGH_FIRST */
     uint8_t has; /* MSR_NEEDS_ bits that this VM fulfils */
     uint8_t phys_bits;
     uint64_t efer_mask, spec_ctrl_mask, pred_cmd_mask;
@@ -96,11 +105,35 @@ struct msr_policy {
 
 void msr_policy_build(struct msr_policy *policy, const struct cpuid_policy *cpuid);
 
+/* Fills `low` and `high`; to be called when `has` was changed. */
+void msr_policy_index(struct msr_policy *policy);
+
 /* The state at power-on. */
 void msr_slots_reset(struct msr_slots *slots);
 
-/* The entry of an index, or NULL: #GP. */
-const struct msr_entry *msr_policy_find(const struct msr_policy *policy, uint32_t index);
+/* The entry of an index, or NULL: #GP. By search: for indices beyond the two ranges. */
+const struct msr_entry *msr_policy_search(const struct msr_policy *policy, uint32_t index);
+
+static inline const struct msr_entry *msr_policy_find(const struct msr_policy *policy, uint32_t index)
+{
+    unsigned number;
+
+    if (index - MSR_HIGH_FIRST < MSR_HIGH)
+        number = policy->high[index - MSR_HIGH_FIRST];
+    else if (index < MSR_LOW)
+        number = policy->low[index];
+    else
+        return msr_policy_search(policy, index);
+    return number ? &msr_entries[(number & ~MSR_IN_VCPU) - 1] : NULL;
+}
+
+/* Reading it is just reading the vCPU. (False says nothing.) */
+static inline bool msr_policy_in_vcpu(const struct msr_policy *policy, uint32_t index)
+{
+    if (index - MSR_HIGH_FIRST < MSR_HIGH)
+        return policy->high[index - MSR_HIGH_FIRST] & MSR_IN_VCPU;
+    return index < MSR_LOW && policy->low[index] & MSR_IN_VCPU;
+}
 
 /* May this value be written to `index` of `entry`? False: #GP. Of a stored or constant one, MSR_RULE_IGNORE
  * included, the rest is msr_policy_write()'s. */
@@ -116,8 +149,28 @@ enum msr_result {
 };
 
 /* All of RDMSR and WRMSR but what only the caller can do. */
-enum msr_result msr_policy_read(const struct msr_policy *policy, const struct msr_slots *slots,
-                                uint32_t index, uint64_t *value);
+static inline enum msr_result msr_policy_read(const struct msr_policy *policy, const struct msr_slots *slots,
+                                              uint32_t index, uint64_t *value)
+{
+    const struct msr_entry *entry = msr_policy_find(policy, index);
+
+    if (!entry)
+        return MSR_FAULT;
+    switch ((enum msr_kind)entry->kind) {
+    case MSR_VCPU:
+        return MSR_ON_VCPU;
+    case MSR_TSC:
+        return MSR_ON_TSC;
+    case MSR_CONSTANT:
+        *value = entry->value;
+        return MSR_DONE;
+    case MSR_STORED:
+        *value = slots->value[entry->slot + (index - entry->first)];
+        return MSR_DONE;
+    default:
+        return MSR_FAULT;
+    }
+}
 enum msr_result msr_policy_write(const struct msr_policy *policy, struct msr_slots *slots, uint32_t index,
                                  uint64_t value);
 

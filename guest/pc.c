@@ -3,6 +3,7 @@
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/phys.h"
 #include "guest/pc_internal.h"
+#include "hv/exits.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -19,36 +20,86 @@ static bool can_interrupt(struct vm *vm)
     return i8259_can_interrupt(&pc_of(vm)->pic);
 }
 
-static void read_cpuid(struct vm *vm, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+static enum handled give_cpuid(uint64_t *const *gpr, const uint32_t *out)
 {
-    cpuid_lookup(&pc_of(vm)->cpuid, leaf, subleaf, vcpu_cr4(&vm->vcpu), vcpu_xcr0(&vm->vcpu), out);
+    *gpr[REG_RAX] = out[CPUID_EAX];
+    *gpr[REG_RBX] = out[CPUID_EBX];
+    *gpr[REG_RCX] = out[CPUID_ECX];
+    *gpr[REG_RDX] = out[CPUID_EDX];
+    return HANDLED_SKIP;
 }
 
-static bool read_msr(struct vm *vm, uint32_t index, uint64_t *value)
+static __attribute__((noinline)) enum handled do_live_cpuid(struct vm *vm)
 {
-    struct pc *pc = pc_of(vm);
+    uint64_t *const *gpr = vm->vcpu.gpr;
+    uint32_t out[4];
 
-    switch (msr_policy_read(&pc->msr_policy, &pc->msr_slots, index, value)) {
+    cpuid_lookup(&pc_of(vm)->cpuid, (uint32_t)*gpr[REG_RAX], (uint32_t)*gpr[REG_RCX], vcpu_cr4(&vm->vcpu),
+                 vcpu_xcr0(&vm->vcpu), out);
+    return give_cpuid(gpr, out);
+}
+
+static enum handled do_cpuid(struct vm *vm)
+{
+    const uint32_t *out = cpuid_constant(&pc_of(vm)->cpuid, (uint32_t)*vm->vcpu.gpr[REG_RAX]);
+
+    return __builtin_expect(out != NULL, 1) ? give_cpuid(vm->vcpu.gpr, out) : do_live_cpuid(vm);
+}
+
+static enum handled refuse(struct vm *vm)
+{
+    vm_raise(vm, VECTOR_GP, true, 0);
+    return HANDLED_RESUME;
+}
+
+static __attribute__((noinline)) enum handled do_other_rdmsr(struct vm *vm, uint32_t index)
+{
+    const struct pc *pc = pc_of(vm);
+    uint64_t value;
+
+    switch (msr_policy_read(&pc->msr_policy, &pc->msr_slots, index, &value)) {
     case MSR_DONE:
-        return true;
+        break;
     case MSR_ON_VCPU:
-        return vcpu_get_msr(&vm->vcpu, index, value);
+        vcpu_read_msr(&vm->vcpu, index);
+        return HANDLED_SKIP;
+    case MSR_ON_TSC:
+        value = vm->clock.now + vm->tsc_bias;
+        break;
     default:
-        return false;
+        return refuse(vm);
     }
+    *vm->vcpu.gpr[REG_RAX] = (uint32_t)value;
+    *vm->vcpu.gpr[REG_RDX] = value >> 32;
+    return HANDLED_SKIP;
 }
 
-static bool write_msr(struct vm *vm, uint32_t index, uint64_t value)
+static enum handled do_rdmsr(struct vm *vm)
+{
+    uint32_t index = (uint32_t)*vm->vcpu.gpr[REG_RCX];
+
+    _Static_assert(HANDLED_SKIP == VCPU_DONE, "what vcpu_read_msr() returns is the verdict");
+    if (__builtin_expect(msr_policy_in_vcpu(&pc_of(vm)->msr_policy, index), 1))
+        return (enum handled)vcpu_read_msr(&vm->vcpu, index);
+    return do_other_rdmsr(vm, index);
+}
+
+static enum handled do_wrmsr(struct vm *vm)
 {
     struct pc *pc = pc_of(vm);
+    uint32_t index = (uint32_t)*vm->vcpu.gpr[REG_RCX];
+    uint64_t value = *vm->vcpu.gpr[REG_RDX] << 32 | (uint32_t)*vm->vcpu.gpr[REG_RAX];
 
     switch (msr_policy_write(&pc->msr_policy, &pc->msr_slots, index, value)) {
     case MSR_DONE:
-        return true;
+        return HANDLED_SKIP;
     case MSR_ON_VCPU:
-        return vcpu_set_msr(&vm->vcpu, index, value);
+        return vcpu_set_msr(&vm->vcpu, index, value) ? HANDLED_SKIP : refuse(vm);
+    case MSR_ON_TSC:
+        vm->tsc_bias = value - vm->clock.now;
+        return HANDLED_SKIP;
     default:
-        return false;
+        return refuse(vm);
     }
 }
 
@@ -88,9 +139,9 @@ static size_t screen(struct vm *vm, char *buffer, size_t size)
 static const struct vm_ops pc_ops = {
     .interrupt_ack = interrupt_ack,
     .can_interrupt = can_interrupt,
-    .cpuid = read_cpuid,
-    .msr_read = read_msr,
-    .msr_write = write_msr,
+    .cpuid = do_cpuid,
+    .rdmsr = do_rdmsr,
+    .wrmsr = do_wrmsr,
     .reset = reset,
     .receive = receive,
     .screen = screen,
@@ -163,7 +214,7 @@ bool pc_create(const struct plan *plan, unsigned index, const struct boot_info *
     pc->boot = boot;
     vm_init(vm, guest->name, index, host_tsc_hz(), &pc_ops, pc);
     set_policy(vm, &guest->settings);
-    charges_init(&vm->charges, vm->clock.hz, guest->settings.charge_cycles);
+    exits_set_charges(vm, guest->settings.charge_cycles);
     landing_init(&vm->landing, costs->spread, costs->instruction, plan->hv.exact == HV_EXACT_ON);
     if (!give_memory(pc))
         return false;

@@ -32,7 +32,7 @@ static void on_interrupt(void *opaque, unsigned input, bool level)
     struct vm *vm = opaque;
 
     (void)input;
-    vm->interrupt = level;
+    vm_set_interrupt(vm, level);
 }
 
 static bool read_out2(void *opaque)
@@ -102,7 +102,11 @@ static size_t write_serial(void *opaque, const uint8_t *data, size_t length)
 {
     struct pc *pc = opaque;
 
-    return output_put(&pc->vm.output, data, length);
+    size_t taken = output_put(&pc->vm.output, data, length);
+
+    if (output_full(&pc->vm.output))
+        pc->vm.slice_end = 0;
+    return taken;
 }
 
 static void wire_interrupts(struct pc *pc)

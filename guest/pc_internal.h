@@ -46,7 +46,7 @@ struct pc {
 
 static inline struct pc *pc_of(struct vm *vm)
 {
-    return vm->machine;
+    return container_of(vm, struct pc, vm);
 }
 
 /* pc_devices.c: makes the chips and wires them. */

@@ -37,12 +37,12 @@ static void set_cpu(struct vcpu *vcpu, const struct load_cpu *cpu)
     control.gdtr = (struct vcpu_table){cpu->gdt_base, cpu->gdt_limit};
     control.idtr = (struct vcpu_table){0, 0};
     vcpu_set_control(vcpu, &control);
-    vcpu->rip = cpu->rip;
-    vcpu->rflags = cpu->rflags | 2;
-    vcpu->gpr[REG_RSP] = cpu->rsp;
-    vcpu->gpr[REG_RAX] = cpu->rax;
-    vcpu->gpr[REG_RBX] = cpu->rbx;
-    vcpu->gpr[REG_RSI] = cpu->rsi;
+    *vcpu->rip = cpu->rip;
+    *vcpu->rflags = cpu->rflags | 2;
+    *vcpu->gpr[REG_RSP] = cpu->rsp;
+    *vcpu->gpr[REG_RAX] = cpu->rax;
+    *vcpu->gpr[REG_RBX] = cpu->rbx;
+    *vcpu->gpr[REG_RSI] = cpu->rsi;
 }
 
 /* A module's bytes, after a check that they are still those of the boot. */

@@ -8,11 +8,6 @@ void guest_clock_init(struct guest_clock *clock, uint64_t hz)
     deadline_queue_init(&clock->deadlines);
 }
 
-uint64_t guest_clock_now(const struct guest_clock *clock)
-{
-    return clock->now;
-}
-
 uint64_t guest_clock_hz(const struct guest_clock *clock)
 {
     return clock->hz;

@@ -15,6 +15,7 @@ struct guest_clock {
     uint64_t hz;                     /* guest cycles per guest second */
     struct deadline_queue deadlines; /* all timers of the VM */
 };
+_Static_assert(offsetof(struct guest_clock, now) == 0, "guest_clock_now() reads the first field");
 
 void guest_clock_init(struct guest_clock *clock, uint64_t hz);
 

@@ -232,7 +232,7 @@ static void show_accounts(const struct vm *vm)
     const struct time_sources *s = &vm->sources;
 
     log_debug("%s: time clock=%llu consumed=%llu charged=%llu snapped=%llu idle=%llu ledger=%llu", vm->name,
-              (unsigned long long)vm->clock.now, (unsigned long long)s->consumed, (unsigned long long)s->charged,
+              (unsigned long long)vm->clock.now, (unsigned long long)vm_consumed(vm), (unsigned long long)s->charged,
               (unsigned long long)s->snapped, (unsigned long long)s->idle, (unsigned long long)vm->ledger_cycles);
     log_debug("%s: landings fired=%llu landed=%llu late=%llu worst_late=%llu snaps=%llu recalibrated=%llu", vm->name,
               (unsigned long long)vm->clock.deadlines.fired, (unsigned long long)vm->landing.landed,
@@ -241,7 +241,7 @@ static void show_accounts(const struct vm *vm)
     for (unsigned i = 0; i < LEDGER_ACCOUNTS; i++)
         if (ledger.cycles[i])
             log_debug("%s: account %s=%llu", vm->name, ledger_account_name(i), (unsigned long long)ledger.cycles[i]);
-    log_debug("%s: account guests=%llu of elapsed=%llu", vm->name, (unsigned long long)ledger.guests,
+    log_debug("%s: account guests=%llu of elapsed=%llu", vm->name, (unsigned long long)ledger_guests(),
               (unsigned long long)(ledger.last - ledger.start));
 }
 

@@ -1,9 +1,16 @@
 /* The deadline queue; the contract is in deadline.h and devapi/deadline.h. */
 #include "hv/deadline.h"
 
+/* To be called with each change of the head. */
+static void set_first(struct deadline_queue *queue, struct deadline *first)
+{
+    queue->first = first;
+    queue->next = first ? first->when : DEADLINE_NEVER;
+}
+
 void deadline_queue_init(struct deadline_queue *queue)
 {
-    queue->first = NULL;
+    set_first(queue, NULL);
     queue->fired = 0;
 }
 
@@ -28,6 +35,7 @@ void deadline_cancel(struct deadline *deadline)
     *link = deadline->next;
     deadline->next = NULL;
     deadline->when = DEADLINE_NEVER;
+    set_first(deadline->queue, deadline->queue->first);
 }
 
 void deadline_set(struct deadline *deadline, uint64_t when)
@@ -41,6 +49,7 @@ void deadline_set(struct deadline *deadline, uint64_t when)
     deadline->when = when;
     deadline->next = *link;
     *link = deadline;
+    set_first(deadline->queue, deadline->queue->first);
 }
 
 struct deadline *deadline_queue_take(struct deadline_queue *queue, uint64_t now)
@@ -49,7 +58,7 @@ struct deadline *deadline_queue_take(struct deadline_queue *queue, uint64_t now)
 
     if (!deadline || deadline->when > now)
         return NULL;
-    queue->first = deadline->next;
+    set_first(queue, deadline->next);
     deadline->next = NULL;
     deadline->when = DEADLINE_NEVER;
     queue->fired++;

@@ -9,6 +9,7 @@
 
 struct deadline_queue {
     struct deadline *first;
+    uint64_t next;  /* the first one's moment, or DEADLINE_NEVER */
     uint64_t fired; /* how many callbacks ran: the "timer events" of the closing line */
 };
 
@@ -17,7 +18,7 @@ void deadline_queue_init(struct deadline_queue *queue);
 /* The earliest moment in the queue, or DEADLINE_NEVER. */
 static inline uint64_t deadline_queue_next(const struct deadline_queue *queue)
 {
-    return queue->first ? queue->first->when : DEADLINE_NEVER;
+    return queue->next;
 }
 
 /* Takes the first deadline out if it is due at or before `now`; NULL otherwise. */

@@ -11,7 +11,6 @@
 
 #define PAGE 4096u
 #define CR0_PE BIT64(0)
-#define RFLAGS_RF BIT64(16)
 #define RFLAGS_VM BIT64(17)
 
 /* Fills the decoder's register file from the vCPU. */
@@ -20,23 +19,25 @@ static void load_regs(const struct vm *vm, struct insn_regs *regs)
     static const enum segment_name order[6] = {SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS};
     const struct vcpu *vcpu = &vm->vcpu;
 
-    memcpy(regs->gpr, vcpu->gpr, sizeof regs->gpr);
-    regs->rip = vcpu->rip;
-    regs->rflags = vcpu->rflags;
+    for (unsigned i = 0; i < REG_COUNT; i++)
+        regs->gpr[i] = *vcpu->gpr[i];
+    regs->rip = *vcpu->rip;
+    regs->rflags = *vcpu->rflags;
     for (unsigned i = 0; i < 6; i++) {
         struct vcpu_segment segment;
 
         vcpu_get_segment(vcpu, order[i], &segment);
         regs->segments[i] = (struct insn_segment){segment.base, segment.limit, segment.attributes};
     }
-    regs->protected_mode = vcpu_cr0(vcpu) & CR0_PE && !(vcpu->rflags & RFLAGS_VM);
+    regs->protected_mode = vcpu_cr0(vcpu) & CR0_PE && !(*vcpu->rflags & RFLAGS_VM);
     regs->la57 = false;
 }
 
 static void store_regs(struct vm *vm, const struct insn_regs *regs)
 {
-    memcpy(vm->vcpu.gpr, regs->gpr, sizeof regs->gpr);
-    vm->vcpu.rflags = regs->rflags;
+    for (unsigned i = 0; i < REG_COUNT; i++)
+        *vm->vcpu.gpr[i] = regs->gpr[i];
+    *vm->vcpu.rflags = regs->rflags;
 }
 
 /* Stands for "no fault, but run the guest again at this instruction": a walk that others kept changing. */
@@ -140,10 +141,10 @@ static bool decode(struct vm *vm, struct insn *insn)
 /* Between two iterations of REP interrupts and single-step traps are taken; RF stays, so that a breakpoint on the instruction hits once. */
 static void end_iteration(struct vm *vm)
 {
-    uint64_t resume = vm->vcpu.rflags & RFLAGS_RF;
+    uint64_t resume = *vm->vcpu.rflags & RFLAGS_RF;
 
     vm_complete_instruction(vm, 0);
-    vm->vcpu.rflags |= resume;
+    *vm->vcpu.rflags |= resume;
 }
 
 static void finish(struct vm *vm, const struct insn *insn, const struct insn_regs *regs, const struct insn_result *result)
@@ -167,7 +168,7 @@ static void finish(struct vm *vm, const struct insn *insn, const struct insn_reg
         return;
     default:
         log_error("%s: instruction at rip %llx can't be carried out on trapped memory", vm->name,
-                  (unsigned long long)vm->vcpu.rip);
+                  (unsigned long long)*vm->vcpu.rip);
         vm_crash(vm, "unsupported instruction on unmapped memory");
         return;
     }
@@ -190,7 +191,7 @@ void emulate_memory(struct vm *vm, const struct exit *exit)
     }
     if (!decode(vm, &insn))
         return; /* #UD, or its bytes are gone: executed again, it faults by itself */
-    vm_charge(vm, vm->charges.cycles[CHARGE_MMIO]);
+    vm_charge(vm, CHARGE_MMIO);
     load_regs(vm, &regs);
     insn_execute(&regs, &insn, &bus, 1, &result);
     finish(vm, &insn, &regs, &result);
@@ -205,7 +206,7 @@ void emulate_string_io(struct vm *vm)
 
     if (!decode(vm, &insn))
         return;
-    vm_charge(vm, vm->charges.cycles[CHARGE_PORT]);
+    vm_charge(vm, CHARGE_PORT);
     load_regs(vm, &regs);
     insn_string_io(&regs, &insn, &bus, &result);
     finish(vm, &insn, &regs, &result);

@@ -1,6 +1,6 @@
 /*
- * Exit handlers; the contract is in exits.h. The order is always: charge first (which runs every deadline due by then), then the access, then complete; the
- * run loop injects afterwards. Instructions that touch memory through the decoder are in emulate.c.
+ * Exit handlers; the contract is in exits.h. The order is always: charge first (the run loop, for the instructions in exits_set_charges(); else
+ * the handler), then the access, then complete. Instructions that touch memory through the decoder are in emulate.c.
  */
 #include "hv/exits.h"
 #include "arch/x86/decode/insn.h"
@@ -9,141 +9,115 @@
 #include "hv/trace.h"
 #include "lib/log.h"
 
-#define RFLAGS_TF BIT64(8)
-#define RFLAGS_IF BIT64(9)
-#define RFLAGS_RF BIT64(16)
 #define DR6_BS BIT64(14)
 
-#define VECTOR_DB 1
-#define VECTOR_UD 6
-#define VECTOR_GP 13
-
-#define MSR_TSC 0x10u
-
-bool vm_interruptible(const struct vm *vm)
+void exits_set_charges(struct vm *vm, uint64_t each)
 {
-    return vm->vcpu.rflags & RFLAGS_IF && !vm->vcpu.shadow && !vm->vcpu.event.valid;
+    const uint64_t *cycles = vm->charges.cycles;
+
+    charges_init(&vm->charges, vm->clock.hz, each);
+    vm->exit_charges[EXIT_PORT] = cycles[CHARGE_PORT];
+    vm->exit_charges[EXIT_CPUID] = cycles[CHARGE_CPUID];
+    vm->exit_charges[EXIT_RDMSR] = vm->exit_charges[EXIT_WRMSR] = cycles[CHARGE_MSR];
+    vm->exit_charges[EXIT_HLT] = cycles[CHARGE_HLT];
 }
 
 void vm_raise(struct vm *vm, uint8_t vector, bool has_error, uint32_t error)
 {
-    vm->vcpu.event = (struct vcpu_event){
-        .valid = true, .vector = vector, .type = EVENT_EXCEPTION, .has_error = has_error, .error = error};
+    vcpu_inject(&vm->vcpu,
+                (struct vcpu_event){.vector = vector, .type = EVENT_EXCEPTION, .has_error = has_error, .error = error});
 }
 
-void vm_complete_instruction(struct vm *vm, unsigned length)
+void vm_complete_with_care(struct vm *vm, unsigned length)
 {
     struct vcpu *vcpu = &vm->vcpu;
-    uint64_t next = vcpu->rip + length;
+    uint64_t next = *vcpu->rip + length;
 
     if (!vcpu_in_64bit_code(vcpu))
         next &= vcpu_in_32bit_code(vcpu) ? UINT32_MAX : UINT16_MAX;
-    vcpu->rip = next;
-    vcpu->shadow = false;
-    vcpu->rflags &= ~RFLAGS_RF;
-    if (vcpu->rflags & RFLAGS_TF) {
+    *vcpu->rip = next;
+    *vcpu->shadow = 0;
+    *vcpu->rflags &= ~RFLAGS_RF;
+    if (*vcpu->rflags & RFLAGS_TF) {
         vcpu_set_dr6(vcpu, vcpu_dr6(vcpu) | DR6_BS);
         vm_raise(vm, VECTOR_DB, false, 0);
     }
 }
 
-/* Completes an instruction whose length the CPU may not have given. */
-static void complete(struct vm *vm, const struct exit *exit)
+static enum handled raise(struct vm *vm, uint8_t vector)
 {
-    unsigned length = exit->length ? exit->length : fetch_instruction_length(vm);
-
-    if (length)
-        vm_complete_instruction(vm, length);
-    /* else: its bytes are gone (another vCPU, or a page the guest unmapped without a flush); executed again, it faults by itself */
+    vm_raise(vm, vector, vector == VECTOR_GP, 0);
+    return HANDLED_RESUME;
 }
 
-static uint64_t width_mask(unsigned width)
+static enum handled handle_nothing(struct vm *vm)
 {
-    return width >= 8 ? UINT64_MAX : (UINT64_C(1) << width * 8) - 1;
+    (void)vm;
+    return HANDLED_RESUME;
 }
 
-static void set_gpr32(struct vm *vm, unsigned reg, uint32_t value)
+/* The run loop delivers; here is only an interrupt that fell before the guest could take it. */
+static enum handled handle_window(struct vm *vm)
 {
-    vm->vcpu.gpr[reg] = value;
+    vcpu_want_window(&vm->vcpu, vm->interrupt);
+    return HANDLED_RESUME;
 }
 
-static void handle_port(struct vm *vm, const struct exit *exit)
+/* IN: a 32-bit result clears the upper half of RAX, a shorter one leaves the rest alone. */
+static inline void set_accumulator(uint64_t *rax, unsigned width, uint64_t value)
 {
-    unsigned width = exit->port.width;
-    uint64_t mask = width_mask(width);
-    uint64_t *rax = &vm->vcpu.gpr[REG_RAX];
-
-    vm_charge(vm, vm->charges.cycles[CHARGE_PORT]);
-    if (exit->port.in) {
-        uint64_t value = bus_read(&vm->ports, exit->port.port, width) & mask;
-
-        *rax = width == 4 ? value : (*rax & ~mask) | value;
-    } else {
-        bus_write(&vm->ports, exit->port.port, width, *rax & mask);
-    }
-    complete(vm, exit);
+    if (width == 1)
+        *rax = (*rax & ~UINT64_C(0xFF)) | (uint8_t)value;
+    else if (width == 2)
+        *rax = (*rax & ~UINT64_C(0xFFFF)) | (uint16_t)value;
+    else
+        *rax = (uint32_t)value;
 }
 
-static void handle_cpuid(struct vm *vm, const struct exit *exit)
+static __attribute__((noinline)) enum handled handle_out(struct vm *vm)
 {
-    uint32_t out[4];
+    const struct exit *exit = &vm->vcpu.exit;
 
-    vm_charge(vm, vm->charges.cycles[CHARGE_CPUID]);
-    vm->ops->cpuid(vm, (uint32_t)vm->vcpu.gpr[REG_RAX], (uint32_t)vm->vcpu.gpr[REG_RCX], out);
-    set_gpr32(vm, REG_RAX, out[0]);
-    set_gpr32(vm, REG_RBX, out[1]);
-    set_gpr32(vm, REG_RCX, out[2]);
-    set_gpr32(vm, REG_RDX, out[3]);
-    complete(vm, exit);
+    bus_write_port(&vm->ports, exit->port.port, exit->port.width, *vm->vcpu.gpr[REG_RAX]);
+    return HANDLED_SKIP;
 }
 
-static void handle_rdmsr(struct vm *vm, const struct exit *exit)
+static enum handled handle_port(struct vm *vm)
 {
-    uint32_t index = (uint32_t)vm->vcpu.gpr[REG_RCX];
-    uint64_t value;
+    const struct exit *exit = &vm->vcpu.exit;
 
-    vm_charge(vm, vm->charges.cycles[CHARGE_MSR]);
-    if (index == MSR_TSC) {
-        value = vm->clock.now + vm->tsc_bias;
-    } else if (!vm->ops->msr_read(vm, index, &value)) {
-        vm_raise(vm, VECTOR_GP, true, 0);
-        return;
-    }
-    set_gpr32(vm, REG_RAX, (uint32_t)value);
-    set_gpr32(vm, REG_RDX, (uint32_t)(value >> 32));
-    complete(vm, exit);
+    if (!exit->port.in)
+        return handle_out(vm);
+    uint64_t value = bus_read_port(&vm->ports, exit->port.port, exit->port.width);
+    set_accumulator(vm->vcpu.gpr[REG_RAX], exit->port.width, value);
+    return HANDLED_SKIP;
 }
 
-static void handle_wrmsr(struct vm *vm, const struct exit *exit)
+static enum handled handle_string_io(struct vm *vm)
 {
-    uint32_t index = (uint32_t)vm->vcpu.gpr[REG_RCX];
-    uint64_t value = (vm->vcpu.gpr[REG_RDX] << 32) | (uint32_t)vm->vcpu.gpr[REG_RAX];
-
-    vm_charge(vm, vm->charges.cycles[CHARGE_MSR]);
-    if (index == MSR_TSC) {
-        vm->tsc_bias = value - vm->clock.now;
-    } else if (!vm->ops->msr_write(vm, index, value)) {
-        vm_raise(vm, VECTOR_GP, true, 0);
-        return;
-    }
-    complete(vm, exit);
+    emulate_string_io(vm);
+    return HANDLED_RESUME;
 }
 
-static void handle_hlt(struct vm *vm, const struct exit *exit)
+static enum handled handle_cpuid(struct vm *vm)
 {
-    vm_charge(vm, vm->charges.cycles[CHARGE_HLT]);
-    complete(vm, exit);
-    if (vm->vcpu.event.valid)
-        return; /* stepped over */
-    if (!(vm->vcpu.rflags & RFLAGS_IF) || !(vm->interrupt || vm->ops->can_interrupt(vm))) {
-        vm_end(vm, vm->policy.halt_ok ? 0 : VERDICT_DEAD_HALT, "halted with interrupts off or all masked, and nothing can wake it");
-        return;
-    }
-    if (!vm->interrupt) {
-        vm->state = VM_HALTED;
-        vm->halt_host = exit->left;
-        vm->halt_guest = vm->clock.now;
-    }
+    return vm->ops->cpuid(vm);
+}
+
+static enum handled handle_rdmsr(struct vm *vm)
+{
+    return vm->ops->rdmsr(vm);
+}
+
+static enum handled handle_wrmsr(struct vm *vm)
+{
+    return vm->ops->wrmsr(vm);
+}
+
+static enum handled handle_hlt(struct vm *vm)
+{
+    (void)vm;
+    return HANDLED_HALT;
 }
 
 /* CR8 without a local APIC: there is no task priority, the value is dropped; bits 63-4 must be zero. */
@@ -156,114 +130,106 @@ static bool write_cr(struct vm *vm, unsigned cr, uint64_t value)
     return value >> 4 == 0;
 }
 
-static void handle_cr_write(struct vm *vm, const struct exit *exit)
+static enum handled handle_cr_write(struct vm *vm)
 {
     uint64_t value;
 
-    vm_charge(vm, vm->charges.cycles[CHARGE_OTHER]);
+    vm_charge(vm, CHARGE_OTHER);
     if (!fetch_cr_operand(vm, &value)) {
         vm_crash(vm, "writes a control register by an instruction that Verge does not carry out");
-        return;
+        return HANDLED_RESUME;
     }
-    if (write_cr(vm, exit->cr, value))
-        complete(vm, exit);
-    else
-        vm_raise(vm, VECTOR_GP, true, 0);
+    return write_cr(vm, vm->vcpu.exit.cr, value) ? HANDLED_SKIP : raise(vm, VECTOR_GP);
 }
 
-static void handle_xsetbv(struct vm *vm, const struct exit *exit)
+static enum handled handle_xsetbv(struct vm *vm)
 {
-    uint64_t value = (vm->vcpu.gpr[REG_RDX] << 32) | (uint32_t)vm->vcpu.gpr[REG_RAX];
+    struct vcpu *vcpu = &vm->vcpu;
+    uint64_t value = *vcpu->gpr[REG_RDX] << 32 | (uint32_t)*vcpu->gpr[REG_RAX];
 
-    vm_charge(vm, vm->charges.cycles[CHARGE_OTHER]);
-    if (vcpu_cpl(&vm->vcpu) || (uint32_t)vm->vcpu.gpr[REG_RCX] || !vcpu_set_xcr0(&vm->vcpu, value)) {
-        vm_raise(vm, VECTOR_GP, true, 0);
-        return;
-    }
-    complete(vm, exit);
+    vm_charge(vm, CHARGE_OTHER);
+    if (vcpu_cpl(vcpu) || (uint32_t)*vcpu->gpr[REG_RCX] || !vcpu_set_xcr0(vcpu, value))
+        return raise(vm, VECTOR_GP);
+    return HANDLED_SKIP;
 }
 
-static void handle_memory(struct vm *vm, const struct exit *exit)
+/* INVD, WBINVD */
+static enum handled handle_flush(struct vm *vm)
 {
+    vm_charge(vm, CHARGE_OTHER);
+    return vcpu_cpl(&vm->vcpu) ? raise(vm, VECTOR_GP) : HANDLED_SKIP;
+}
+
+static enum handled handle_memory(struct vm *vm)
+{
+    const struct exit *exit = &vm->vcpu.exit;
     const struct memory_range *range = guest_mem_slot(&vm->memory, exit->memory.gpa);
 
     /* RAM that isn't mapped: perturb= took it away. ROM that is written: dropped by the emulator's bus. */
     if (range && (range->kind == MEMORY_RAM || (range->kind == MEMORY_ROM && !exit->memory.write)) &&
         nested_restore(&vm->nested, exit->memory.gpa))
-        return;
+        return HANDLED_RESUME;
     emulate_memory(vm, exit);
+    return HANDLED_RESUME;
 }
 
-static void handle_rare(struct vm *vm, const struct exit *exit)
+static enum handled handle_exception(struct vm *vm)
 {
-    switch (exit->kind) {
-    case EXIT_EXCEPTION:
-        vm_raise(vm, exit->exception.vector, exit->exception.has_error, exit->exception.error);
-        return;
-    case EXIT_FLUSH:
-        vm_charge(vm, vm->charges.cycles[CHARGE_OTHER]);
-        if (vcpu_cpl(&vm->vcpu))
-            vm_raise(vm, VECTOR_GP, true, 0);
-        else
-            complete(vm, exit);
-        return;
-    case EXIT_UNDEFINED:
-    case EXIT_HYPERCALL:
-        vm_raise(vm, VECTOR_UD, false, 0);
-        return;
-    case EXIT_FORBIDDEN:
-        vm_raise(vm, VECTOR_GP, true, 0);
-        return;
-    case EXIT_SHUTDOWN:
-        vm_crash(vm, "triple fault");
-        return;
-    case EXIT_TASK_SWITCH:
-        vm_crash(vm, "hardware task switch, which Verge does not carry out");
-        return;
-    default:
-        log_error("%s: exit code %llx at rip %llx", vm->name, (unsigned long long)exit->code,
-                  (unsigned long long)vm->vcpu.rip);
-        vm_crash(vm, "the CPU refused the guest's state");
-        return;
-    }
+    const struct exit *exit = &vm->vcpu.exit;
+
+    vm_raise(vm, exit->exception.vector, exit->exception.has_error, exit->exception.error);
+    return HANDLED_RESUME;
 }
 
-void exit_handle(struct vm *vm, const struct exit *exit)
+static enum handled handle_undefined(struct vm *vm)
 {
-    switch (exit->kind) {
-    case EXIT_HOST_INTERRUPT:
-    case EXIT_HOST_NMI:
-    case EXIT_WINDOW:
-        return;
-    case EXIT_PORT:
-        handle_port(vm, exit);
-        return;
-    case EXIT_STRING_IO:
-        emulate_string_io(vm);
-        return;
-    case EXIT_CPUID:
-        handle_cpuid(vm, exit);
-        return;
-    case EXIT_HLT:
-        handle_hlt(vm, exit);
-        return;
-    case EXIT_RDMSR:
-        handle_rdmsr(vm, exit);
-        return;
-    case EXIT_WRMSR:
-        handle_wrmsr(vm, exit);
-        return;
-    case EXIT_MEMORY:
-        handle_memory(vm, exit);
-        return;
-    case EXIT_CR_WRITE:
-        handle_cr_write(vm, exit);
-        return;
-    case EXIT_XSETBV:
-        handle_xsetbv(vm, exit);
-        return;
-    default:
-        handle_rare(vm, exit);
-        return;
-    }
+    return raise(vm, VECTOR_UD);
 }
+
+static enum handled handle_forbidden(struct vm *vm)
+{
+    return raise(vm, VECTOR_GP);
+}
+
+static enum handled handle_shutdown(struct vm *vm)
+{
+    vm_crash(vm, "triple fault");
+    return HANDLED_RESUME;
+}
+
+static enum handled handle_task_switch(struct vm *vm)
+{
+    vm_crash(vm, "hardware task switch, which Verge does not carry out");
+    return HANDLED_RESUME;
+}
+
+static enum handled handle_invalid(struct vm *vm)
+{
+    log_error("%s: exit code %llx at rip %llx", vm->name, (unsigned long long)vcpu_exit_code(&vm->vcpu),
+              (unsigned long long)*vm->vcpu.rip);
+    vm_crash(vm, "the CPU refused the guest's state");
+    return HANDLED_RESUME;
+}
+
+exit_handler *const exit_handlers[EXIT_KINDS] = {
+    [EXIT_HOST_INTERRUPT] = handle_nothing,
+    [EXIT_HOST_NMI] = handle_nothing,
+    [EXIT_WINDOW] = handle_window,
+    [EXIT_PORT] = handle_port,
+    [EXIT_STRING_IO] = handle_string_io,
+    [EXIT_CPUID] = handle_cpuid,
+    [EXIT_HLT] = handle_hlt,
+    [EXIT_RDMSR] = handle_rdmsr,
+    [EXIT_WRMSR] = handle_wrmsr,
+    [EXIT_MEMORY] = handle_memory,
+    [EXIT_CR_WRITE] = handle_cr_write,
+    [EXIT_EXCEPTION] = handle_exception,
+    [EXIT_XSETBV] = handle_xsetbv,
+    [EXIT_FLUSH] = handle_flush,
+    [EXIT_UNDEFINED] = handle_undefined,
+    [EXIT_FORBIDDEN] = handle_forbidden,
+    [EXIT_TASK_SWITCH] = handle_task_switch,
+    [EXIT_SHUTDOWN] = handle_shutdown,
+    [EXIT_HYPERCALL] = handle_undefined,
+    [EXIT_INVALID] = handle_invalid,
+};

@@ -8,11 +8,6 @@
 #define PAGE 4096u
 #define NOTHING UINT64_MAX
 
-/* Instructions that exit and usually stand alone, without prefixes. */
-static const struct {
-    uint8_t length, bytes[3];
-} common[] = {{2, {0x0F, 0xA2}}, {2, {0x0F, 0x32}}, {2, {0x0F, 0x30}}, {1, {0xF4}}};
-
 void fetch_forget(struct fetch_cache *cache)
 {
     cache->page = NOTHING;
@@ -20,7 +15,7 @@ void fetch_forget(struct fetch_cache *cache)
 
 static uint64_t linear_rip(const struct vm *vm)
 {
-    uint64_t linear = vm->vcpu.rip + vcpu_cs_base(&vm->vcpu);
+    uint64_t linear = *vm->vcpu.rip + vcpu_cs_base(&vm->vcpu);
 
     return vcpu_in_64bit_code(&vm->vcpu) ? linear : (uint32_t)linear;
 }
@@ -87,18 +82,38 @@ static enum insn_mode mode_of(const struct vm *vm)
     return vcpu_in_32bit_code(&vm->vcpu) ? INSN_MODE_32 : INSN_MODE_16;
 }
 
+/* Has the vCPU remember the instruction at `linear`, if what led there is known. */
+static void remember(struct vm *vm, uint64_t linear, unsigned length)
+{
+    const struct fetch_cache *cache = &vm->fetch;
+    struct instruction_memo *memo = &vm->vcpu.memo;
+    uint64_t offset = linear - cache->page;
+
+    memo->rip = INSTRUCTION_MEMO_NONE;
+    if (cache->page == NOTHING || offset > PAGE - sizeof memo->bytes || length > sizeof memo->bytes)
+        return;
+    memo->cr3 = cache->cr3;
+    for (unsigned i = 0; i < INSTRUCTION_MEMO_LEVELS; i++) {
+        unsigned level = i < cache->levels ? i : 0;
+
+        memo->entry[i] = cache->entry[level];
+        memo->value[i] = cache->value[level];
+    }
+    memo->host = cache->host + offset;
+    memcpy(&memo->bytes, memo->host, sizeof memo->bytes);
+    memo->length = length;
+    memo->rip = *vm->vcpu.rip;
+}
+
 unsigned fetch_instruction_length(struct vm *vm)
 {
-    uint64_t linear = linear_rip(vm);
-    const uint8_t *host = locate(vm, linear);
     uint8_t bytes[15];
-
-    if (host && (linear & (PAGE - 1)) < PAGE - 2)
-        for (unsigned i = 0; i < ARRAY_SIZE(common); i++)
-            if (host[0] == common[i].bytes[0] && (common[i].length == 1 || host[1] == common[i].bytes[1]))
-                return common[i].length;
     unsigned count = fetch_instruction(vm, bytes);
-    return count ? insn_next_length(bytes, count, mode_of(vm)) : 0;
+    unsigned length = count ? insn_next_length(bytes, count, mode_of(vm)) : 0;
+
+    if (length)
+        remember(vm, linear_rip(vm), length);
+    return length;
 }
 
 bool fetch_cr_operand(struct vm *vm, uint64_t *value)
@@ -110,7 +125,7 @@ bool fetch_cr_operand(struct vm *vm, uint64_t *value)
 
     if (!count || insn_decode(bytes, count, mode_of(vm), &insn) != INSN_OK || insn.map != INSN_MAP_0F || insn.has_memory)
         return false;
-    uint64_t operand = vm->vcpu.gpr[insn.rm & 15];
+    uint64_t operand = *vm->vcpu.gpr[insn.rm & 15];
     if (insn.opcode == 0x22) {
         *value = vcpu_in_64bit_code(&vm->vcpu) ? operand : (uint32_t)operand;
         return true;

@@ -33,7 +33,7 @@ static void show_clocks(struct vm *vm)
         const struct vm *v = vms[i];
 
         log_notice("%s: clock %'llu = consumed %'llu + charged %'llu + snapped %'llu + idle %'llu: %s", v->name,
-                   (unsigned long long)v->clock.now, (unsigned long long)v->sources.consumed,
+                   (unsigned long long)v->clock.now, (unsigned long long)vm_consumed(v),
                    (unsigned long long)v->sources.charged, (unsigned long long)v->sources.snapped,
                    (unsigned long long)v->sources.idle, vm_time_exact(v) ? "exact" : "NOT EXACT");
         log_notice("%s: %'llu timer events, %'llu landed, %'llu late (worst %llu), %'llu snapped", v->name,
@@ -44,7 +44,7 @@ static void show_clocks(struct vm *vm)
     for (unsigned i = 0; i < LEDGER_ACCOUNTS; i++)
         if (ledger.cycles[i])
             log_notice("ledger %-12s %'20llu", ledger_account_name(i), (unsigned long long)ledger.cycles[i]);
-    log_notice("ledger %-12s %'20llu", "guests", (unsigned long long)ledger.guests);
+    log_notice("ledger %-12s %'20llu", "guests", (unsigned long long)ledger_guests());
     log_notice("ledger sum: %s; switch recalibrated %llu times", ledger_exact() ? "exact" : "NOT EXACT",
                (unsigned long long)vcpu_recalibrations());
 }
@@ -57,11 +57,11 @@ static void show_registers(struct vm *vm)
 
     vcpu_get_control(&vm->vcpu, &c);
     log_notice("%s: rip %04x:%016llx rflags %llx state %u", vm->name, c.segments[SEGMENT_CS].selector,
-               (unsigned long long)vm->vcpu.rip, (unsigned long long)vm->vcpu.rflags, vm->state);
+               (unsigned long long)*vm->vcpu.rip, (unsigned long long)*vm->vcpu.rflags, vm->state);
     for (unsigned i = 0; i < REG_COUNT; i += 4)
-        log_notice("%-3s %016llx %-3s %016llx %-3s %016llx %-3s %016llx", names[i], (unsigned long long)vm->vcpu.gpr[i],
-                   names[i + 1], (unsigned long long)vm->vcpu.gpr[i + 1], names[i + 2],
-                   (unsigned long long)vm->vcpu.gpr[i + 2], names[i + 3], (unsigned long long)vm->vcpu.gpr[i + 3]);
+        log_notice("%-3s %016llx %-3s %016llx %-3s %016llx %-3s %016llx", names[i], (unsigned long long)*vm->vcpu.gpr[i],
+                   names[i + 1], (unsigned long long)*vm->vcpu.gpr[i + 1], names[i + 2],
+                   (unsigned long long)*vm->vcpu.gpr[i + 2], names[i + 3], (unsigned long long)*vm->vcpu.gpr[i + 3]);
     log_notice("cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx", (unsigned long long)c.cr0, (unsigned long long)c.cr2,
                (unsigned long long)c.cr3, (unsigned long long)c.cr4, (unsigned long long)c.efer);
 }

@@ -1,5 +1,6 @@
 /* The ledger; the contract is in ledger.h. */
 #include "hv/ledger.h"
+#include "hv/vm.h"
 
 struct ledger ledger;
 
@@ -8,9 +9,18 @@ void ledger_start(uint64_t now)
     ledger.start = ledger.last = now;
 }
 
+uint64_t ledger_guests(void)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < vm_count; i++)
+        sum += vms[i]->ledger_cycles;
+    return sum;
+}
+
 bool ledger_exact(void)
 {
-    uint64_t sum = ledger.guests;
+    uint64_t sum = ledger_guests();
 
     for (unsigned i = 0; i < LEDGER_ACCOUNTS; i++)
         sum += ledger.cycles[i];

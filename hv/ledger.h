@@ -1,6 +1,6 @@
 /*
  * The ledger: each host cycle since boot is booked to exactly one account. Two neighbouring accounts share one TSC reading, so the sum equals the
- * elapsed TSC by construction; ledger_exact() checks it all the same.
+ * elapsed TSC by construction; ledger_exact() checks it all the same. The guests' accounts stand in their VMs (vm->ledger_cycles).
  */
 #ifndef HV_LEDGER_H
 #define HV_LEDGER_H
@@ -22,28 +22,32 @@ struct ledger {
     uint64_t start; /* host TSC of the first booking */
     uint64_t last;  /* host TSC up to which all is booked */
     uint64_t cycles[LEDGER_ACCOUNTS];
-    uint64_t guests; /* all guests together; each VM keeps its own share */
 };
 
 extern struct ledger ledger;
 
 void ledger_start(uint64_t now);
 
-static inline void ledger_book(unsigned account, uint64_t now)
+static inline void ledger_book_to(uint64_t *account, uint64_t now)
 {
-    ledger.cycles[account] += now - ledger.last;
+    *account += now - ledger.last;
     ledger.last = now;
 }
 
-/* A stretch in the guest: of the time since the last reading, `overhead` is the switch's and the rest the guest's. */
-static inline void ledger_book_run(uint64_t entered, uint64_t left, uint64_t overhead, unsigned before)
+static inline void ledger_book(enum ledger_account account, uint64_t now)
 {
-    ledger_book(before, entered);
-    ledger.cycles[LEDGER_SWITCH] += overhead;
-    ledger.guests += left - entered - overhead;
-    ledger.last = left;
+    ledger_book_to(&ledger.cycles[account], now);
 }
 
+/* A run of a guest: the time before it is `account`'s; of the run, the overhead is the switch's and the rest the guest's own, which its VM keeps. */
+static inline void ledger_book_run(const struct exit *exit, uint64_t *account)
+{
+    *account += exit->entered - ledger.last;
+    ledger.cycles[LEDGER_SWITCH] += exit->overhead;
+    ledger.last = exit->left;
+}
+
+uint64_t ledger_guests(void); /* all guests together */
 bool ledger_exact(void);
 uint64_t ledger_monitor(void); /* all accounts but boot, idle and guests */
 uint64_t ledger_running(void); /* all accounts but boot */

@@ -22,7 +22,7 @@
 
 static struct vm *current;  /* whose state the CPU holds */
 static unsigned next_index; /* round robin */
-static unsigned account = LEDGER_SCHEDULE; /* what the time since the last booking is for */
+static uint64_t *account = &ledger.cycles[LEDGER_SCHEDULE]; /* whose the time since the last booking is */
 
 static void hand_over(struct vm *to)
 {
@@ -34,89 +34,164 @@ static void hand_over(struct vm *to)
     trace_set_vm(to->id, &to->clock);
 }
 
-/* Delivers a pending external interrupt if the guest can take it now, else asks for a window. */
-static void prepare_interrupt(struct vm *vm)
+/*
+ * Delivers a pending external interrupt if the guest can take it now, else asks for a window. A window that is wanted no longer stays until the guest
+ * comes out of it (handle_window()).
+ */
+static void offer_interrupt(struct vm *vm)
 {
-    struct vcpu *vcpu = &vm->vcpu;
+    bool deliver = vm_interruptible(vm);
 
-    if (!vm->interrupt) {
-        vcpu->window = false;
+    if (!vm->interrupt)
         return;
-    }
-    if (!vm_interruptible(vm)) {
-        vcpu->window = true;
+    vcpu_want_window(&vm->vcpu, !deliver);
+    if (!deliver)
         return;
-    }
-    vm_charge(vm, vm->charges.cycles[CHARGE_EVENT]);
-    vcpu->event = (struct vcpu_event){.valid = true, .vector = vm->ops->interrupt_ack(vm), .type = EVENT_EXTERNAL};
-    vcpu->window = false;
-    trace(TRACE_INJECT, vcpu->event.vector, 0);
+    vm_charge(vm, CHARGE_EVENT);
+    vcpu_inject(&vm->vcpu, (struct vcpu_event){.vector = vm->ops->interrupt_ack(vm), .type = EVENT_EXTERNAL});
+    trace(TRACE_INJECT, vm->vcpu.event.vector, 0);
 }
 
-static void take_landing(struct vm *vm, const struct exit *exit, uint64_t deadline, uint64_t distance)
+static void take_landing(struct vm *vm, uint64_t distance)
 {
-    uint64_t gap = landing_take(&vm->landing, distance, exit->consumed, exit->timer && exit->aimed);
+    const struct exit *exit = &vm->vcpu.exit;
+    bool timer = exit->kind == EXIT_HOST_INTERRUPT && exit->timer;
 
+    if (!timer && exit->consumed <= distance)
+        return;
+    uint64_t gap = landing_take(&vm->landing, distance, exit->consumed, timer && exit->aimed);
+    vm->vcpu.lead = landing_lead(&vm->landing, UINT64_MAX);
     if (gap) {
         vm_advance(vm, gap, &vm->sources.snapped);
-        trace(TRACE_LANDING, deadline, gap);
+        trace(TRACE_LANDING, vm->clock.now, gap);
     }
 }
 
-/* One entry and exit. `slice_end`: host TSC by which to be back. Returns the host TSC of the exit. */
-static uint64_t step(struct vm *vm, uint64_t host_now, uint64_t slice_end)
+/* perturb=: burns time, and may end the next run early, or the slice now. */
+static void disturb(struct vm *vm)
 {
-    struct exit exit;
-    struct run_limits limits;
+    perturb_exit(vm);
+    vcpu_limit(&vm->vcpu, perturb_limit(vm->vcpu.exit.left, MAX(vm->slice_end, vm->vcpu.exit.left)));
+    if (perturb_ends_slice())
+        vm->slice_end = 0;
+}
 
-    guest_clock_advance(&vm->clock, vm->clock.now); /* what handlers set in the past */
-    prepare_interrupt(vm);
-    uint64_t deadline = deadline_queue_next(&vm->clock.deadlines);
-    limits.tsc = vm->clock.now + vm->tsc_bias;
-    limits.distance = deadline == DEADLINE_NEVER ? UINT64_MAX : deadline - vm->clock.now;
-    limits.lead = vm->landing.fixed ? 0 : landing_lead(&vm->landing, limits.distance);
-    limits.host_limit = perturb_on ? perturb_limit(host_now, slice_end) : slice_end;
-    limits.host_now = host_now;
-    vcpu_run(&vm->vcpu, &limits, &exit);
+/* Moves the clock over an exit at which something is due or disturbed. False: an interrupt comes before the instruction. */
+static __attribute__((noinline)) bool clock_exit(struct vm *vm)
+{
+    const struct exit *exit = &vm->vcpu.exit;
+    uint64_t distance = deadline_queue_next(&vm->clock.deadlines) - vm->clock.now; /* as at the entry */
 
-    ledger_book_run(exit.entered, exit.left, exit.overhead, account);
-    account = LEDGER_MONITOR + exit.kind;
-    vm->exits[exit.kind]++;
-    vm->ledger_cycles += exit.consumed;
-    vm_advance(vm, exit.consumed, &vm->sources.consumed);
-    trace_of(vm->id, vm->clock.now, TRACE_EXIT, exit.kind, vm->vcpu.rip);
-    if (__builtin_expect(exit.timer || exit.consumed > limits.distance, 0))
-        take_landing(vm, &exit, deadline, limits.distance);
+    guest_clock_advance(&vm->clock, vm->clock.now + exit->consumed);
+    take_landing(vm, distance);
     if (perturb_on)
-        perturb_exit(vm);
-    if (!(vm->interrupt && vm_interruptible(vm)))
-        exit_handle(vm, &exit);
-    return exit.left;
+        disturb(vm);
+    if (vm->interrupt && vm_interruptible(vm))
+        return false;
+    vm_advance(vm, vm->exit_charges[exit->kind], &vm->sources.charged);
+    return true;
 }
 
-/* Whether the slice goes on at `now`; a deadline just ahead stretches it. */
-static bool slice_goes_on(const struct vm *vm, uint64_t now, uint64_t slice_end, uint64_t stretch)
+/* HLT, completed. */
+static void halt(struct vm *vm)
 {
-    if (now < slice_end)
-        return !(perturb_on && perturb_ends_slice());
-    uint64_t deadline = deadline_queue_next(&vm->clock.deadlines);
-
-    return deadline - vm->clock.now < stretch && now - slice_end < stretch;
+    if (vm->vcpu.event.valid)
+        return; /* stepped over */
+    if (!(*vm->vcpu.rflags & RFLAGS_IF) || !(vm->interrupt || vm->ops->can_interrupt(vm))) {
+        vm_end(vm, vm->policy.halt_ok ? 0 : VERDICT_DEAD_HALT, "halted with interrupts off or all masked, and nothing can wake it");
+        return;
+    }
+    if (!vm->interrupt) {
+        vm->state = VM_HALTED;
+        vm->slice_end = 0;
+        vm->halt_host = vm->vcpu.exit.left;
+        vm->halt_guest = vm->clock.now;
+    }
 }
 
-static void run_slice(struct vm *vm, uint64_t slice)
+/* Completes what the handler left to complete, when there is more to it than to move RIP. */
+static __attribute__((noinline)) void complete_otherwise(struct vm *vm, enum handled handled)
+{
+    if (handled == HANDLED_RESUME)
+        return;
+    unsigned length = vm->vcpu.exit.length ? vm->vcpu.exit.length : fetch_instruction_length(vm);
+
+    if (!length)
+        return; /* its bytes are gone (another vCPU, or a page the guest unmapped without a flush); executed again, it faults by itself */
+    vm_complete_instruction(vm, length);
+    if (handled == HANDLED_HALT)
+        halt(vm);
+}
+
+/* What handlers set in the past, and an interrupt that waits. Returns the distance to the next deadline. */
+static __attribute__((noinline)) uint64_t prepare(struct vm *vm)
+{
+    guest_clock_advance(&vm->clock, vm->clock.now);
+    offer_interrupt(vm);
+    return deadline_queue_next(&vm->clock.deadlines) - vm->clock.now;
+}
+
+/* One entry and exit of the current VM: the path that nearly all time of the monitor goes into. False: the slice has ended. */
+static inline bool step(void)
+{
+    struct vm *vm = current;
+    uint64_t distance = deadline_queue_next(&vm->clock.deadlines) - vm->clock.now;
+
+    if (__builtin_expect(deadline_queue_next(&vm->clock.deadlines) <= vm->clock.now || vm->attention, 0))
+        distance = prepare(vm);
+    vcpu_run(&vm->vcpu, vm->clock.now + vm->tsc_bias, distance);
+
+    vm = current; /* no register outlives a run */
+    const struct exit *exit = &vm->vcpu.exit;
+    enum exit_kind kind = exit->kind;
+    uint64_t consumed = exit->consumed;
+    uint64_t now = vm->clock.now + consumed;
+    uint64_t charge = vm->exit_charges[kind];
+
+    ledger_book_run(exit, account);
+    account = ledger.cycles + LEDGER_MONITOR + kind;
+    vm->ledger_cycles += consumed;
+    vm->exits[kind]++;
+    trace_of(vm->id, now, TRACE_EXIT, kind, *vm->vcpu.rip);
+    if (__builtin_expect(now + charge < deadline_queue_next(&vm->clock.deadlines) && kind != EXIT_HOST_INTERRUPT &&
+                             !vm->attention,
+                         1)) {
+        vm->clock.now = now + charge;
+        vm->sources.charged += charge;
+    } else if (!clock_exit(vm)) {
+        return exit->left < vm->slice_end;
+    }
+    enum handled handled = exit_handlers[kind](vm);
+    if (__builtin_expect(handled == HANDLED_SKIP && exit->length, 1))
+        vm_complete_instruction(vm, exit->length);
+    else
+        complete_otherwise(vm, handled);
+    return exit->left < vm->slice_end;
+}
+
+/* The slice has ended at `end`, or before by somebody's wish. True: a deadline just ahead stretches it. */
+static __attribute__((noinline)) bool stretches(struct vm *vm, uint64_t end, uint64_t stretch)
+{
+    uint64_t ahead = deadline_queue_next(&vm->clock.deadlines) - vm->clock.now;
+
+    vcpu_limit(&vm->vcpu, end + stretch);
+    return vm->slice_end && ahead < stretch && vm->vcpu.exit.left < end + stretch;
+}
+
+static __attribute__((noinline)) void run_slice(struct vm *vm, uint64_t slice)
 {
     uint64_t now = host_tsc();
-    uint64_t slice_end = now + slice;
-    uint64_t stretch = slice / STRETCH_SHARE;
 
     hand_over(vm);
-    do {
-        now = step(vm, now, now < slice_end ? slice_end : slice_end + stretch);
-        if (vm->requests.reset || vm->requests.exit)
-            if (!vm_act_on_requests(vm))
-                break;
-    } while (vm->state == VM_RUNNABLE && !output_full(&vm->output) && slice_goes_on(vm, now, slice_end, stretch));
+    vm->slice_end = vm->requests.reset || vm->requests.exit ? 0 : now + slice;
+    vm->vcpu.exit.left = now;
+    vm->vcpu.lead = landing_lead(&vm->landing, UINT64_MAX);
+    vcpu_limit(&vm->vcpu, now + slice);
+    vcpu_hold_host();
+    while (step() || stretches(vm, now + slice, slice / STRETCH_SHARE))
+        ;
+    vcpu_release_host();
+    vm_act_on_requests(vm);
 }
 
 /* Moves a halted VM's clock on and wakes it when an interrupt is pending. */
@@ -201,11 +276,11 @@ static unsigned highest_code(void)
 unsigned run_all(const struct run_settings *settings)
 {
     while (!all_ended() && !console_quit()) {
-        ledger_book(account, host_tsc());
+        ledger_book_to(account, host_tsc());
         console_service();
         uint64_t now = host_tsc();
         ledger_book(LEDGER_CONSOLE, now);
-        account = LEDGER_SCHEDULE;
+        account = &ledger.cycles[LEDGER_SCHEDULE];
         for (unsigned i = 0; i < vm_count; i++)
             if (vms[i]->state == VM_HALTED)
                 attend_halted(vms[i], now, settings->coarse);

@@ -50,7 +50,7 @@ static enum walk_status walk(struct walker *walker, uint64_t linear, enum walk_a
         .cr3 = vcpu_cr3(vcpu),
         .cr4 = vcpu_cr4(vcpu),
         .efer = vcpu_efer(vcpu),
-        .rflags_ac = vcpu->rflags & RFLAGS_AC,
+        .rflags_ac = *vcpu->rflags & RFLAGS_AC,
         .cpl = (uint8_t)vcpu_cpl(vcpu),
         .maxphyaddr = walker->vm->phys_bits,
         .global_bit_reserved = walker->vm->amd,

@@ -3,6 +3,7 @@
 #include "arch/x86/api/cpu.h"
 #include "hv/console.h"
 #include "hv/ledger.h"
+#include "hv/perturb.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -28,15 +29,22 @@ void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const st
     bus_init(&vm->ports, BUS_PORTS);
     bus_init(&vm->mmio, BUS_MMIO);
     guest_mem_init(&vm->memory);
+    vm_set_interrupt(vm, false);
+}
+
+void vm_set_interrupt(struct vm *vm, bool level)
+{
+    vm->interrupt = level;
+    vm->attention = level || perturb_on;
 }
 
 bool vm_reset(struct vm *vm)
 {
-    vm->consumed_before += vm->sources.consumed;
+    vm->consumed_before += vm_consumed(vm);
     vm->sources = (struct time_sources){0};
     vm->clock.now = 0;
     vm->tsc_bias = 0;
-    vm->interrupt = false;
+    vm_set_interrupt(vm, false);
     vm->requests = (struct vm_requests){0};
     fetch_forget(&vm->fetch);
     input_reset(&vm->input);
@@ -45,34 +53,22 @@ bool vm_reset(struct vm *vm)
     return vm->ops->reset(vm);
 }
 
-void vm_advance(struct vm *vm, uint64_t cycles, uint64_t *source)
-{
-    *source += cycles;
-    guest_clock_advance(&vm->clock, vm->clock.now + cycles);
-}
-
-void vm_charge(struct vm *vm, uint64_t cycles)
-{
-    vm_advance(vm, cycles, &vm->sources.charged);
-}
-
 bool vm_time_exact(const struct vm *vm)
 {
-    const struct time_sources *s = &vm->sources;
-
-    return s->consumed + s->charged + s->snapped + s->idle == vm->clock.now &&
-           vm->consumed_before + s->consumed == vm->ledger_cycles;
+    return vm->consumed_before + vm_consumed(vm) == vm->ledger_cycles;
 }
 
 void vm_request_exit(struct vm *vm, unsigned code)
 {
     vm->requests.exit = true;
+    vm->slice_end = 0;
     vm->requests.code = code;
 }
 
 void vm_request_reset(struct vm *vm, const char *why)
 {
     vm->requests.reset = true;
+    vm->slice_end = 0;
     fmt_snprintf(vm->requests.why, sizeof vm->requests.why, "%s", why);
 }
 
@@ -101,6 +97,7 @@ void vm_end(struct vm *vm, unsigned code, const char *why)
     if (vm->state == VM_ENDED)
         return;
     vm->state = VM_ENDED;
+    vm->slice_end = 0;
     vm->code = code;
     if (code > VERDICT_LARGEST || why[0])
         log_info("%s: ended: %s", vm->name, why[0] ? why : "verdict");
@@ -114,8 +111,9 @@ void vm_crash(struct vm *vm, const char *why)
         vm_request_reset(vm, why);
     } else if (vm->policy.keep_on_crash) {
         vm->state = VM_KEPT;
+        vm->slice_end = 0;
         log_info("%s: crashed: %s; kept at rip %llx (Ctrl-A r: registers, Ctrl-A x: quit)", vm->name, why,
-                 (unsigned long long)vm->vcpu.rip);
+                 (unsigned long long)*vm->vcpu.rip);
     } else {
         vm_end(vm, VERDICT_CRASH, why);
     }

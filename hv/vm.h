@@ -28,15 +28,22 @@ enum vm_state {
 /* Codes beyond a guest's own 0 to 119 (design: "Verdict"). */
 enum { VERDICT_LARGEST = 119, VERDICT_DEAD_HALT = 121, VERDICT_RESET = 122, VERDICT_CRASH = 126 };
 
+/* What an exit handler says is to be done with the instruction that exited. Only the run loop moves RIP. */
+enum handled {
+    HANDLED_RESUME, /* go on at RIP: nothing to complete, or an exception is pending */
+    HANDLED_SKIP,   /* complete it: go on behind it */
+    HANDLED_HALT,   /* complete it and halt */
+};
+
 /* What guest/ supplies. All run on the owning CPU with the guest outside. */
 struct vm_ops {
     uint8_t (*interrupt_ack)(struct vm *vm);
     /* Can an external interrupt ever come, as the guest has set its interrupt controller? */
     bool (*can_interrupt)(struct vm *vm);
-    void (*cpuid)(struct vm *vm, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
-    /* False: #GP. */
-    bool (*msr_read)(struct vm *vm, uint32_t index, uint64_t *value);
-    bool (*msr_write)(struct vm *vm, uint32_t index, uint64_t value);
+    /* Carry out the instruction of this name on the vCPU's registers; charged already. */
+    enum handled (*cpuid)(struct vm *vm);
+    enum handled (*rdmsr)(struct vm *vm);
+    enum handled (*wrmsr)(struct vm *vm);
     /* Power-on: clears RAM, resets devices, loads the image, sets the vCPU. False with a logged reason. */
     bool (*reset)(struct vm *vm);
     /* Bytes from outside for the serial line; returns how many were taken. */
@@ -45,9 +52,8 @@ struct vm_ops {
     size_t (*screen)(struct vm *vm, char *buffer, size_t size);
 };
 
-/* How the guest clock came to stand where it stands: the sum of these is the clock (design: "Ledger"). Guest cycles. */
+/* What moved the guest clock beside the guest itself (design: "Ledger"). Guest cycles. */
 struct time_sources {
-    uint64_t consumed; /* by the guest itself */
     uint64_t charged;  /* for instructions that the monitor carried out */
     uint64_t snapped;  /* to close the gap that the timer's landing left */
     uint64_t idle;     /* while halted */
@@ -72,19 +78,21 @@ struct vm_requests {
 };
 
 struct vm {
+    struct vcpu vcpu; /* first: the run loop comes from the one to the other */
+    struct guest_clock clock;
+    uint64_t tsc_bias; /* what the guest's writes to its TSC added */
+    bool interrupt;    /* level of the interrupt controller's INT: vm_set_interrupt() */
+    bool attention;    /* before and after each run there is more to do than usual: an interrupt waits, or perturb= */
     char name[16];
     unsigned id;
     enum vm_state state;
-    struct vcpu vcpu;
-    struct guest_clock clock;
-    uint64_t tsc_bias; /* what the guest's writes to its TSC added */
-    bool interrupt;    /* level of the interrupt controller's INT */
     struct nested nested;
     struct guest_memory memory;
     struct bus ports, mmio;
     struct fetch_cache fetch;
     struct landing landing;
     struct charges charges;
+    uint64_t exit_charges[EXIT_KINDS]; /* what the run loop charges for an exit before it calls the handler */
     uint64_t cr4_allowed; /* the CR4 bits that the guest's CPU has */
     uint8_t phys_bits; /* of a guest-physical address, as CPUID tells the guest */
     bool amd;          /* the guest sees an AMD CPU: some reserved bits differ */
@@ -93,6 +101,7 @@ struct vm {
     struct input input;
     struct output output;
     struct marks marks;
+    uint64_t slice_end; /* host TSC; 0: after this exit, for a request, a halt, an end, or a full output */
     struct time_sources sources;
     uint64_t ledger_cycles; /* the guest's account in the ledger: host cycles that it consumed since boot */
     uint64_t consumed_before; /* consumed in earlier lives, before resets */
@@ -117,9 +126,25 @@ void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const st
 /* Power-on or reset: clock to 0, queues empty, then ops->reset. */
 bool vm_reset(struct vm *vm);
 
-/* Moves the clock and books the reason. */
-void vm_charge(struct vm *vm, uint64_t cycles);
-void vm_advance(struct vm *vm, uint64_t cycles, uint64_t *source);
+void vm_set_interrupt(struct vm *vm, bool level);
+
+/* Moves the clock and books the reason in one of vm->sources. */
+static inline void vm_advance(struct vm *vm, uint64_t cycles, uint64_t *source)
+{
+    *source += cycles;
+    guest_clock_advance(&vm->clock, vm->clock.now + cycles);
+}
+
+static inline void vm_charge(struct vm *vm, enum charge charge)
+{
+    vm_advance(vm, vm->charges.cycles[charge], &vm->sources.charged);
+}
+
+/* What the guest itself made of its clock. */
+static inline uint64_t vm_consumed(const struct vm *vm)
+{
+    return vm->clock.now - vm->sources.charged - vm->sources.snapped - vm->sources.idle;
+}
 
 /* For device callbacks inside handlers. */
 void vm_request_exit(struct vm *vm, unsigned code);

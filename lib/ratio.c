@@ -26,6 +26,7 @@ void ratio_init(struct ratio *ratio, uint64_t num, uint64_t den)
     ratio->den = den;
     ratio->reciprocal = quotient;
     ratio->shift = shift;
+    ratio->quick = shift >= 64 && shift < 128 && den <= UINT64_MAX / 4;
 }
 
 /* Quotient and remainder of x * num / den; false when the quotient does not fit 64 bits. */
@@ -53,7 +54,7 @@ static bool divide(const struct ratio *ratio, uint64_t x, uint64_t *quotient, ui
     return true;
 }
 
-uint64_t ratio_floor(const struct ratio *ratio, uint64_t x)
+uint64_t ratio_floor_wide(const struct ratio *ratio, uint64_t x)
 {
     uint64_t quotient, remainder;
 
@@ -73,11 +74,6 @@ void grid_init(struct grid *grid, uint64_t guest_hz, uint64_t hz_num, uint64_t h
 {
     ratio_init(&grid->edges, hz_num, guest_hz * hz_den);
     ratio_init(&grid->cycles, guest_hz * hz_den, hz_num);
-}
-
-uint64_t grid_edges(const struct grid *grid, uint64_t guest_cycles)
-{
-    return ratio_floor(&grid->edges, guest_cycles);
 }
 
 uint64_t grid_cycles(const struct grid *grid, uint64_t edge)

@@ -2,7 +2,7 @@
 #include "lib/string.h"
 #include "lib/base.h"
 
-void *memcpy(void *restrict destination, const void *restrict source, size_t count)
+void *(memcpy)(void *restrict destination, const void *restrict source, size_t count)
 {
     void *to = destination;
     size_t words = count / 8, rest = count % 8;
@@ -24,7 +24,7 @@ void *memmove(void *destination, const void *source, size_t count)
     return destination;
 }
 
-void *memset(void *destination, int value, size_t count)
+void *(memset)(void *destination, int value, size_t count)
 {
     void *to = destination;
     uint64_t pattern = (uint8_t)value * UINT64_C(0x0101010101010101);

@@ -15,4 +15,10 @@ int strcmp(const char *left, const char *right);
 int strncmp(const char *left, const char *right, size_t count);
 char *strchr(const char *string, int character);
 
+#ifndef VERGE_HOST
+/* So that small copies of constant size become a few moves: a freestanding compiler doesn't take the plain names for what they are. */
+#define memcpy(destination, source, count) __builtin_memcpy(destination, source, count)
+#define memset(destination, value, count) __builtin_memset(destination, value, count)
+#endif
+
 #endif

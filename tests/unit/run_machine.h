@@ -29,7 +29,6 @@
 #define HOST_MOST                                                                                            \
     UINT64_C(20000000000)              /* TSC at which a guest that still waits, waits for what never comes */
 #define WORK_MOST  UINT64_C(100000000) /* instructions of all guests, likewise */
-#define RFLAGS_IF  BIT64(9)
 #define E_PLUS_X   14u
 #define VECTOR_IRQ 0x20
 #define PORT_END   0xf4
@@ -58,7 +57,7 @@ struct machine {
     uint64_t handler; /* RIP of the interrupt handler */
     uint64_t returns; /* RIP and IF at the interrupt */
     bool returns_if;
-    uint64_t gpr[REG_COUNT];
+    uint64_t gpr[REG_COUNT], rip, rflags, shadow;
     uint64_t nops;            /* work done */
     uint64_t record[RECORDS]; /* TSC readings */
     uint64_t record_nops[RECORDS];
@@ -179,6 +178,20 @@ bool fetch_cr_operand(struct vm *vm, uint64_t *value)
 }
 
 /* ---- the vCPU ---- */
+void vcpu_hold_host(void)
+{
+}
+
+void vcpu_release_host(void)
+{
+}
+
+uint64_t vcpu_exit_code(const struct vcpu *vcpu)
+{
+    (void)vcpu;
+    return 0;
+}
+
 static inline struct machine *machine_of(const struct vcpu *vcpu)
 {
     return container_of(vcpu, struct vm, vcpu)->machine;
@@ -186,9 +199,10 @@ static inline struct machine *machine_of(const struct vcpu *vcpu)
 
 void vcpu_reset(struct vcpu *vcpu)
 {
-    vcpu->rip = 0;
-    vcpu->rflags = 2;
-    vcpu->shadow = vcpu->window = false;
+    *vcpu->rip = 0;
+    *vcpu->rflags = 2;
+    *vcpu->shadow = 0;
+    vcpu->window = false;
     vcpu->event.valid = false;
 }
 
@@ -264,12 +278,12 @@ static bool deliver(struct machine *m, struct vcpu *vcpu, struct exit *exit)
         m->strays++;
         return true;
     }
-    m->returns = vcpu->rip;
-    m->returns_if = vcpu->rflags & RFLAGS_IF;
+    m->returns = *vcpu->rip;
+    m->returns_if = *vcpu->rflags & RFLAGS_IF;
     assert_true(m->returns_if);
-    assert_false(vcpu->shadow);
-    vcpu->rflags &= ~RFLAGS_IF;
-    vcpu->rip = m->handler;
+    assert_false(*vcpu->shadow);
+    *vcpu->rflags &= ~RFLAGS_IF;
+    *vcpu->rip = m->handler;
     return true;
 }
 
@@ -301,8 +315,8 @@ static void port_exit(struct machine *m, const struct op *op, struct exit *exit)
 static bool execute(struct machine *m, struct vcpu *vcpu, uint64_t tsc, struct exit *exit)
 {
     static const struct op end = {OUT, PORT_END, 0};
-    const struct op *op = &m->program[vcpu->rip];
-    uint64_t next = vcpu->rip + 1;
+    const struct op *op = &m->program[*vcpu->rip];
+    uint64_t next = *vcpu->rip + 1;
     bool shadow = false;
 
     switch (op->code) {
@@ -325,11 +339,11 @@ static bool execute(struct machine *m, struct vcpu *vcpu, uint64_t tsc, struct e
         m->nops++;
         break;
     case STI:
-        shadow = !(vcpu->rflags & RFLAGS_IF);
-        vcpu->rflags |= RFLAGS_IF;
+        shadow = !(*vcpu->rflags & RFLAGS_IF);
+        *vcpu->rflags |= RFLAGS_IF;
         break;
     case CLI:
-        vcpu->rflags &= ~RFLAGS_IF;
+        *vcpu->rflags &= ~RFLAGS_IF;
         break;
     case JMP:
         next = op->port;
@@ -339,19 +353,21 @@ static bool execute(struct machine *m, struct vcpu *vcpu, uint64_t tsc, struct e
         break;
     case IRET:
         next = m->returns;
-        vcpu->rflags |= m->returns_if ? RFLAGS_IF : 0;
+        *vcpu->rflags |= m->returns_if ? RFLAGS_IF : 0;
         break;
     }
-    vcpu->shadow = shadow;
-    vcpu->rip = next;
+    *vcpu->shadow = shadow;
+    *vcpu->rip = next;
     return true;
 }
 
 /* How long the guest may run before the timer ends it, and whether that is the deadline's shot. */
-static uint64_t budget(const struct run_limits *limits, uint64_t t0, bool *aimed)
+static uint64_t budget(const struct vcpu *vcpu, uint64_t distance, uint64_t t0, bool *aimed)
 {
-    uint64_t deadline = limits->distance == UINT64_MAX ? UINT64_MAX : limits->distance - limits->lead;
-    uint64_t slice = limits->host_limit > t0 ? limits->host_limit - t0 : 0;
+    bool none = distance > UINT64_MAX / 2;
+    uint64_t deadline = none ? UINT64_MAX : distance - MIN(vcpu->lead, distance / VCPU_LEAD_SHARE);
+    uint64_t host_limit = vcpu->host_latest - VCPU_HOST_SLACK;
+    uint64_t slice = host_limit > t0 ? host_limit - t0 : 0;
 
     if (deadline != UINT64_MAX && hardships.jitter)
         deadline += prng_below(&luck, hardships.jitter + 1);
@@ -361,9 +377,10 @@ static uint64_t budget(const struct run_limits *limits, uint64_t t0, bool *aimed
     return MIN(deadline, slice);
 }
 
-void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
+void vcpu_run(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
     struct machine *m = machine_of(vcpu);
+    struct exit *exit = &vcpu->exit;
     uint64_t used = 0;
     bool aimed;
 
@@ -372,10 +389,10 @@ void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
     m->last_aimed = false;
     m->snapped_before = m->vm.sources.snapped;
     *exit = (struct exit){.entered = host += 5 + prng_below(&luck, hardships.burn + 1)};
-    uint64_t most = budget(limits, host, &aimed);
+    uint64_t most = budget(vcpu, distance, host, &aimed);
     bool runs = !vcpu->event.valid || deliver(m, vcpu, exit);
     while (runs) {
-        if (vcpu->window && vcpu->rflags & RFLAGS_IF && !vcpu->shadow) {
+        if (vcpu->window && *vcpu->rflags & RFLAGS_IF && !*vcpu->shadow) {
             leave(exit, EXIT_WINDOW);
             break;
         }
@@ -385,7 +402,7 @@ void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
             exit->aimed = m->last_aimed = aimed;
             break;
         }
-        runs = execute(m, vcpu, limits->tsc + used, exit);
+        runs = execute(m, vcpu, tsc + used, exit);
         used += runs;
     }
     executed += used;
@@ -410,18 +427,16 @@ static bool machine_can_interrupt(struct vm *vm)
     return (m->pic.state.chip[I8259_MASTER].imr & 1) == 0;
 }
 
-static void machine_cpuid(struct vm *vm, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+static enum handled machine_cpuid(struct vm *vm)
 {
     (void)vm;
-    (void)leaf;
-    (void)subleaf;
-    out[0] = out[1] = out[2] = out[3] = 0;
+    return HANDLED_SKIP;
 }
 
 static void on_interrupt(void *opaque, unsigned input, bool level)
 {
     (void)input;
-    ((struct vm *)opaque)->interrupt = level;
+    vm_set_interrupt(opaque, level);
 }
 
 static void end_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)
@@ -451,9 +466,13 @@ static inline struct machine *add_machine(const struct op *program, uint64_t han
 
     *m = (struct machine){.program = program, .handler = handler, .wanted = wanted};
     vm_init(&m->vm, "test", vm_count, HZ, &machine_ops, m);
-    m->vm.vcpu.gpr = m->gpr;
+    for (unsigned i = 0; i < REG_COUNT; i++)
+        m->vm.vcpu.gpr[i] = &m->gpr[i];
+    m->vm.vcpu.rip = &m->rip;
+    m->vm.vcpu.rflags = &m->rflags;
+    m->vm.vcpu.shadow = &m->shadow;
     vcpu_reset(&m->vm.vcpu);
-    charges_init(&m->vm.charges, HZ, charge);
+    exits_set_charges(&m->vm, charge);
     landing_init(&m->vm.landing, 0, 1, false);
     assert_true(guest_mem_add_ram(&m->vm.memory, ram, RAM_BYTES));
     i8259_init(&m->pic);

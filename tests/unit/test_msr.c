@@ -18,6 +18,8 @@ static int set_up(void **state)
     intel.has = MSR_NEEDS_INTEL | MSR_NEEDS_SPEC_CTRL | MSR_NEEDS_PRED_CMD;
     intel.spec_ctrl_mask = 7;
     intel.pred_cmd_mask = 1;
+    msr_policy_index(&amd);
+    msr_policy_index(&intel);
     msr_slots_reset(&slots);
     return 0;
 }

@@ -11,9 +11,13 @@ struct nested {
     uint64_t root;   /* host-physical address of the top table */
     uint32_t tag;    /* ASID or VPID: unique per VM, never 0 */
     bool flush_owed; /* a translation was narrowed or removed since the last entry */
+    bool *attention; /* of the vCPU whose next entry pays it; NULL: there is none yet */
 };
 
 void nested_init(struct nested *nested, uint32_t tag);
+
+/* The next entry flushes: for whoever changes what translations mean otherwise. */
+void nested_owe_flush(struct nested *nested);
 
 /* Maps [gpa, gpa + size) to hpa, in the largest pages that fit. All multiples of 4 KB. Allocates tables: at VM creation only. */
 void nested_map(struct nested *nested, uint64_t gpa, uint64_t hpa, uint64_t size, bool writable);

@@ -49,15 +49,22 @@ struct vcpu_event {
     uint32_t error;
 };
 
-struct vcpu {
-    uint64_t *gpr; /* REG_COUNT registers, where the world switch keeps them */
-    uint64_t rip, rflags;
-    bool shadow; /* the next instruction can't be interrupted (STI, MOV SS) */
-    bool window; /* wanted: an exit as soon as the guest can take an external interrupt */
-    struct vcpu_event event;
-    struct nested *nested;
-    struct vcpu_backend *backend;
+/*
+ * The instruction at one RIP, remembered, so that a CPU that doesn't give the length of an exiting instruction needs no decoder for a loop. It holds while
+ * the guest is in 64-bit code under the same CR3, and the entries of its page tables that lead there and the instruction's bytes are what they
+ * were: nothing else says where the bytes at RIP come from. Filled by the layer above, which can read guest memory.
+ */
+#define INSTRUCTION_MEMO_LEVELS 4
+struct instruction_memo {
+    uint64_t rip; /* INSTRUCTION_MEMO_NONE: nothing is remembered */
+    uint64_t cr3;
+    const uint64_t *entry[INSTRUCTION_MEMO_LEVELS]; /* in host memory; unused ones repeat the first */
+    uint64_t value[INSTRUCTION_MEMO_LEVELS];
+    const uint8_t *host; /* the instruction's first byte; seven more can be read behind it */
+    uint64_t bytes;      /* all eight of them */
+    unsigned length;
 };
+#define INSTRUCTION_MEMO_NONE BIT64(62) /* not canonical: never a RIP */
 
 enum exit_kind {
     EXIT_HOST_INTERRUPT, /* the timer or another host interrupt; already taken */
@@ -79,7 +86,7 @@ enum exit_kind {
     EXIT_TASK_SWITCH,
     EXIT_SHUTDOWN, /* triple fault */
     EXIT_HYPERCALL,
-    EXIT_INVALID, /* the CPU refused the guest's state: code says why */
+    EXIT_INVALID, /* the CPU refused the guest's state: vcpu_exit_code() says why */
     EXIT_KINDS
 };
 
@@ -87,20 +94,18 @@ const char *exit_kind_name(enum exit_kind kind);
 
 struct exit {
     enum exit_kind kind;
-    bool timer;         /* EXIT_HOST_INTERRUPT: the one-shot was among them */
-    bool aimed;         /* and it was set at this very entry to land on the deadline; valid when timer is */
-    uint8_t length;     /* of the instruction, where the CPU gave it; 0: decode */
-    uint64_t entered;   /* T0, host TSC */
-    uint64_t left;      /* T1, host TSC */
-    uint64_t consumed;  /* guest cycles: (T1 - T0) less the overhead */
-    uint64_t overhead;  /* E + X as subtracted */
-    uint64_t code;      /* the backend's own code, for the trace */
+    bool timer;        /* EXIT_HOST_INTERRUPT: the one-shot was among them */
+    bool aimed;        /* and it was set at this very entry to land on the deadline; valid when timer is */
+    unsigned length;   /* of the instruction, where it is known; 0: decode */
+    uint64_t entered;  /* T0, host TSC */
+    uint64_t left;     /* T1, host TSC */
+    uint64_t consumed; /* guest cycles: (T1 - T0) less the overhead */
+    uint64_t overhead; /* E + X as subtracted */
     union {
         struct {
             uint16_t port;
             uint8_t width; /* bytes */
             bool in;
-            bool rep;
         } port;
         uint8_t cr;
         struct {
@@ -116,14 +121,45 @@ struct exit {
     };
 };
 
-/* What bounds a run. */
-struct run_limits {
-    uint64_t tsc;        /* what a RDTSC as the guest's first instruction reads */
-    uint64_t distance;   /* guest cycles to the next deadline; UINT64_MAX: none */
-    uint64_t lead;       /* how many cycles before it the timer is aimed */
-    uint64_t host_limit; /* host TSC by which to be back in any case */
-    uint64_t host_now;   /* a host TSC reading not later than now: the last one */
+struct vcpu {
+    /* The registers, where the world switch keeps them. */
+    uint64_t *gpr[REG_COUNT];
+    uint64_t *rip, *rflags;
+    uint64_t *shadow; /* bit 0: the next instruction can't be interrupted (STI, MOV SS) */
+    bool attention;   /* before the next entry there is more to do than to enter: set with the next two */
+    bool window;      /* wanted: an exit as soon as the guest can take an external interrupt */
+    struct vcpu_event event; /* delivered by the next entry */
+    struct exit exit;        /* what the last run ended with */
+    uint64_t host_latest;    /* vcpu_limit() */
+    uint64_t lead;           /* cycles before a deadline at which the timer is aimed, at most 1/VCPU_LEAD_SHARE of the way */
+    struct nested *nested;
+    struct vcpu_backend *backend;
+    struct instruction_memo memo;
 };
+
+#define VCPU_LEAD_SHARE 8 /* the same as landing_lead() has (hv/landing.h) */
+
+/* Runs are to be back by this host TSC; up to VCPU_HOST_SLACK cycles later will do, so that the timer need not be armed anew for each entry. */
+#define VCPU_HOST_SLACK 20000u
+static inline void vcpu_limit(struct vcpu *vcpu, uint64_t host_limit)
+{
+    vcpu->host_latest = host_limit + VCPU_HOST_SLACK;
+}
+
+/* The next entry delivers this event. */
+static inline void vcpu_inject(struct vcpu *vcpu, struct vcpu_event event)
+{
+    event.valid = true;
+    vcpu->event = event;
+    vcpu->attention = true;
+}
+
+/* Asks for EXIT_WINDOW, or no longer. */
+static inline void vcpu_want_window(struct vcpu *vcpu, bool wanted)
+{
+    vcpu->window = wanted;
+    vcpu->attention = true;
+}
 
 /* A new vCPU over an address space, all zero, with this VM's permissions. Allocates. */
 void vcpu_create(struct vcpu *vcpu, struct nested *nested);
@@ -135,10 +171,36 @@ void vcpu_reset(struct vcpu *vcpu);
 void vcpu_switch(struct vcpu *from, struct vcpu *to);
 
 /*
- * Runs the guest until an exit. vcpu->event is delivered by the entry; if its delivery was cut off, it is valid again afterwards, to be
- * delivered unchanged. May narrow *limits. Interrupts off on entry and return.
+ * Around runs: host interrupts and NMIs end a guest's run, and wait while the monitor works, so that no single entry has to see to it. Interrupts are off
+ * before and after.
  */
-void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit);
+void vcpu_hold_host(void);
+void vcpu_release_host(void);
+
+/*
+ * Runs the guest until an exit; vcpu->exit tells how it ended. The guest's first RDTSC reads `tsc`. distance: guest cycles to the next deadline. vcpu->event is
+ * delivered by the entry; if its delivery was cut off, it is valid again afterwards, to be delivered unchanged. Before: vcpu->exit.left is a host TSC
+ * reading, as late as there is one. Between vcpu_hold_host() and vcpu_release_host().
+ *
+ * No register outlives a run, so there is none for the world switch to save but the guest's.
+ */
+#ifdef VERGE_HOST
+void vcpu_run(struct vcpu *vcpu, uint64_t tsc, uint64_t distance); /* a host test supplies the CPU */
+#else
+static inline void vcpu_run(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
+{
+    __asm__ volatile("call vcpu_enter"
+                     : "+D"(vcpu), "+S"(tsc), "+d"(distance)
+                     :
+                     : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+}
+#endif
+
+/* The backend's part of vcpu_run(), for nobody else: ends with all registers but RSP and RBP changed. */
+void vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
+
+/* The backend's own code of the last exit, for logs. */
+uint64_t vcpu_exit_code(const struct vcpu *vcpu);
 
 void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
@@ -164,8 +226,10 @@ bool vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed);
 void vcpu_set_cr2(struct vcpu *vcpu, uint64_t value);
 void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value);
 
-/* MSRs that live in the vCPU. False: not one of them, or (set) a value that gives #GP. */
-bool vcpu_get_msr(const struct vcpu *vcpu, uint32_t index, uint64_t *value);
+/* MSRs that live in the vCPU. Reading: into EDX:EAX as RDMSR does; VCPU_DONE always, one that doesn't live here reads 0. */
+#define VCPU_DONE 1
+unsigned vcpu_read_msr(struct vcpu *vcpu, uint32_t index);
+/* False: not one of them, or a value that gives #GP. */
 bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value);
 bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value);
 uint64_t vcpu_xcr0(const struct vcpu *vcpu);

@@ -41,30 +41,31 @@ extern uint32_t svm_all_clean;
 
 struct vcpu_backend {
     struct svm_switch entry;
+    struct vcpu *vcpu;
     struct vmcb *vmcb;
-    uint32_t clean;       /* VMCB parts unchanged since the last entry (clean bits); 0 on a CPU without them */
-    bool new_hands;       /* first entry after the CPU changed hands */
-    bool window;          /* the VMCB asks for an interrupt window */
+    int64_t entry_cost; /* E of this entry */
+    uint32_t dirty;     /* VMCB parts changed since the last entry (clean bits) */
+    bool inject;        /* this entry delivers an event */
+    bool armed;         /* this entry arms the timer */
+    bool window;        /* the VMCB asks for an interrupt window */
     uint64_t debug_registers[4];
     uint64_t xcr0, tsc_aux;
     void *extended_state; /* XSAVE or FXSAVE image */
 };
 
-/* One entry and exit without any policy: fills T0 and T1. The VMCB must be ready but for the TSC offset. */
-void svm_switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint32_t arm_count);
+#define SVM_ALL_DIRTY UINT32_MAX
 
-/* Translates the VMCB's exit into the neutral record, and takes the event that a delivery cut off back into vcpu->event. */
-void svm_translate_exit(struct vcpu *vcpu, struct exit *exit);
-enum exit_class svm_exit_class_rare(const struct vmcb *vmcb);
-
-/* The plain class is by far the most frequent: port I/O, CPUID, MSRs and HLT. */
-static inline enum exit_class svm_exit_class(const struct vmcb *vmcb)
+/* Parts of the VMCB were changed. */
+static inline void svm_dirty(struct vcpu *vcpu, uint32_t parts)
 {
-    uint32_t code = (uint32_t)vmcb->exit_code;
-
-    return code >= VMEXIT_CPUID && code < VMEXIT_TASK_SWITCH && code != VMEXIT_SOFTINT ? CLASS_INSTRUCTION
-                                                                                          : svm_exit_class_rare(vmcb);
+    vcpu->backend->dirty |= parts;
+    vcpu->attention = true;
 }
+
+/* For calibration: one entry and exit without any policy. The guest's TSC is the cycles since T0. */
+void svm_bare_run(struct vcpu *vcpu, uint32_t arm_count);
+
+enum exit_class svm_exit_class(const struct vmcb *vmcb);
 
 /* Measures svm_costs; false with a logged reason when the runs make no sense. */
 bool svm_calibrate(void);

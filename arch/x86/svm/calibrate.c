@@ -79,19 +79,17 @@ static void prepare(uint16_t sp, uint64_t rflags)
     control.segments[SEGMENT_LDTR].attributes = 0x82;
     control.idtr.limit = 0x3FF;
     vcpu_set_control(&vcpu, &control);
-    vcpu.gpr[REG_RSP] = sp;
-    vcpu.rflags = rflags | 2;
+    *vcpu.gpr[REG_RSP] = sp;
+    *vcpu.rflags = rflags | 2;
 }
 
 static void run(uint32_t arm_count)
 {
     struct vcpu_backend *backend = vcpu.backend;
 
-    svm_switch_world(&vcpu, 0, 0, arm_count);
+    svm_bare_run(&vcpu, arm_count);
     total = backend->entry.t1 - backend->entry.t0;
-    reading = vcpu.gpr[REG_RDX] << 32 | (vcpu.gpr[REG_RAX] & 0xFFFFFFFF);
-    if ((uint32_t)backend->vmcb->exit_code == VMEXIT_INTR)
-        cpu_open_interrupts();
+    reading = *vcpu.gpr[REG_RDX] << 32 | (*vcpu.gpr[REG_RAX] & 0xFFFFFFFF);
 }
 
 /* What a kind of run yields, given what it read. */
@@ -187,9 +185,9 @@ static void probe_shadow(void)
     prepare(0x0F00, RFLAGS_IF);
     vcpu.backend->vmcb->vintr |= VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT;
     vcpu.backend->vmcb->intercept[0] |= SVM_VINTR;
-    vcpu.shadow = true;
+    *vcpu.shadow = 1;
     run(0);
-    svm_costs.shadow_lost = vcpu.rip == 0;
+    svm_costs.shadow_lost = *vcpu.rip == 0;
 }
 
 /* An injected interrupt must be delivered once, also when a host timer expires within its handler: tried on each of its first instructions. */
@@ -203,7 +201,7 @@ static void probe_event(void)
         vcpu.backend->vmcb->event_inject = EVENT_VALID | HANDLER_VECTOR;
         run(oneshot_count(host_oneshot.distance + extra));
         vcpu.backend->vmcb->event_inject = 0;
-        if (vcpu.gpr[REG_RSP] == sp - 2u * frame)
+        if (*vcpu.gpr[REG_RSP] == sp - 2u * frame)
             svm_costs.event_repeats = true;
     }
 }
@@ -225,7 +223,7 @@ static void measure_timer(uint64_t base_cycles)
             for (unsigned i = 0; i < 8; i++) {
                 prepare(0x0F00, RFLAGS_IF);
                 run(oneshot_count(base_cycles + extra));
-                if (pass == 0 && vcpu.rip == 2)
+                if (pass == 0 && *vcpu.rip == 2)
                     exit_least = MIN(exit_least, yield_exit());
                 least = MIN(least, total);
                 most = MAX(most, total);

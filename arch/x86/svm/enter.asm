@@ -16,19 +16,14 @@
 section .text
 bits 64
 global svm_enter
+extern svm_left
 
-; void svm_enter(struct svm_switch *rdi). Interrupts off on entry and return; all registers of the guest pass through rdi->gpr.
+; void svm_enter(struct svm_switch *rdi). Between vcpu_hold_host() and vcpu_release_host(): GIF is clear but while the guest runs; all registers of the guest pass through rdi->gpr. None of the caller's is
+; saved but RBP: vcpu_run() says so to the compiler.
 align 64
 svm_enter:
-    push rbx
     push rbp
-    push r12
-    push r13
-    push r14
-    push r15
     push rdi
-    clgi
-    sti                                 ; with GIF clear: makes host interrupts exit the guest, not before
     mov rax, [rdi + SW_VMCB_PA]
     vmload                              ; RAX
     mov rbx, [rdi + SW_GPR + 3 * 8]
@@ -48,14 +43,14 @@ svm_enter:
     mov rdx, [rdi + SW_TIMER_REGISTER]
     mov [rdx], ecx
 .armed:
+    mov rcx, [rdi + SW_VMCB]
     rdtsc                               ; T0
     shl rdx, 32
     or rax, rdx
     mov [rdi + SW_T0], rax
-    mov rcx, [rdi + SW_TSC_BASE]
-    sub rcx, rax
-    mov rdx, [rdi + SW_VMCB]
-    mov [rdx + VMCB_TSC_OFFSET], rcx
+    mov rdx, [rdi + SW_TSC_BASE]
+    sub rdx, rax
+    mov [rcx + VMCB_TSC_OFFSET], rdx
     times EXTRA_ENTRY nop
     mov rcx, [rdi + SW_GPR + 1 * 8]
     mov rdx, [rdi + SW_GPR + 2 * 8]
@@ -83,19 +78,11 @@ svm_enter:
     mov [rdx + SW_GPR + 13 * 8], r13
     mov [rdx + SW_GPR + 14 * 8], r14
     mov [rdx + SW_GPR + 15 * 8], r15
-    mov rdi, rdx
-    pop qword [rdi + SW_GPR + 2 * 8]
-    mov rax, [rdi + SW_VMCB_PA]
+    pop qword [rdx + SW_GPR + 2 * 8]
+    mov rax, [rdx + SW_VMCB_PA]
     vmsave                              ; RAX
-    mov rax, [rdi + SW_HOST_VMCB_PA]
+    mov rax, [rdx + SW_HOST_VMCB_PA]
     vmload                              ; RAX                          ; the host's FS, GS, TR: interrupts and this_cpu() work again
-    cli
-    stgi
-    add rsp, 8
-    pop r15
-    pop r14
-    pop r13
-    pop r12
+    pop rdi
     pop rbp
-    pop rbx
-    ret
+    jmp svm_left

@@ -1,11 +1,44 @@
 /*
- * SVM exit codes -> the neutral exit record. Source: AMD64 APM vol. 2 "#VMEXIT", "Intercept Exit Codes" (appendix C), "Event Injection"; the
- * quirks are those of platform-qemu.md (QEMU 7.2).
+ * What follows an exit: the neutral record, and what the guest consumed. Source: AMD64 APM vol. 2 "#VMEXIT", "Intercept Exit Codes" (appendix C),
+ * "Event Injection"; the quirks are those of platform-qemu.md (QEMU 7.2).
+ *
+ * Port I/O, CPUID, MSRs and HLT are by far the most frequent exits and alike: an instruction that the CPU handed over. svm_left() deals with these alone,
+ * left_otherwise() with everything.
  */
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/host/oneshot.h"
 #include "arch/x86/svm/backend.h"
+#include "lib/string.h"
 
-enum exit_class svm_exit_class_rare(const struct vmcb *vmcb)
+#define PLAIN_CODES (VMEXIT_MSR + 1)
+
+/* Exit codes of the frequent exits; 0 for others. MSR: the kind for reading; writing is the next one. */
+static const enum exit_kind plain_kinds[PLAIN_CODES] = {
+    [VMEXIT_CPUID] = EXIT_CPUID,
+    [VMEXIT_HLT] = EXIT_HLT,
+    [VMEXIT_IOIO] = EXIT_PORT,
+    [VMEXIT_MSR] = EXIT_RDMSR,
+};
+_Static_assert(EXIT_HOST_INTERRUPT == 0, "no kind of these is 0");
+_Static_assert(EXIT_WRMSR == EXIT_RDMSR + 1, "EXITINFO1 of an MSR exit is added to the kind");
+
+#define IOIO_IN BIT(0)
+#define IOIO_STRING BIT(2)
+
+static uint64_t recalibrations;
+
+uint64_t vcpu_recalibrations(void)
+{
+    return recalibrations;
+}
+
+uint64_t vcpu_exit_code(const struct vcpu *vcpu)
+{
+    return vcpu->backend->vmcb->exit_code;
+}
+
+enum exit_class svm_exit_class(const struct vmcb *vmcb)
 {
     uint32_t code = (uint32_t)vmcb->exit_code;
 
@@ -31,16 +64,48 @@ enum exit_class svm_exit_class_rare(const struct vmcb *vmcb)
     }
 }
 
-static void translate_port(const struct vmcb *vmcb, struct exit *exit)
+/* ---- the length of the instruction ---- */
+
+static inline bool in_64bit_code(const struct vmcb *vmcb)
+{
+    return vmcb->efer & EFER_LMA && vmcb->cs.attributes & SEGMENT_ATTRIBUTE_L;
+}
+
+/* Contract: struct instruction_memo. */
+static inline bool remembered(const struct vmcb *vmcb, const struct instruction_memo *memo)
+{
+    uint64_t bytes;
+
+    if (vmcb->rip != memo->rip || vmcb->cr3 != memo->cr3 || !in_64bit_code(vmcb))
+        return false;
+    if (*memo->entry[0] != memo->value[0] || *memo->entry[1] != memo->value[1] || *memo->entry[2] != memo->value[2] ||
+        *memo->entry[3] != memo->value[3])
+        return false;
+    memcpy(&bytes, memo->host, sizeof bytes);
+    return bytes == memo->bytes;
+}
+
+/* From the CPU, or else from the memo, or else 0: the layer above has to decode. next_rip stays 0 where the CPU doesn't write it. */
+static inline void set_length(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+    if (vmcb->next_rip)
+        vcpu->exit.length = (uint8_t)(vmcb->next_rip - vmcb->rip);
+    else if (__builtin_expect(remembered(vmcb, &vcpu->memo), 1))
+        vcpu->exit.length = vcpu->memo.length;
+    else
+        vcpu->exit.length = 0;
+}
+
+/* ---- kinds of exits ---- */
+
+static inline void translate_port(const struct vmcb *vmcb, struct exit *exit)
 {
     uint64_t info = vmcb->exit_info1;
 
-    exit->kind = info & BIT(2) ? EXIT_STRING_IO : EXIT_PORT;
     exit->port.port = (uint16_t)(info >> 16);
     exit->port.width = (uint8_t)(info >> 4 & 7);
-    exit->port.in = info & BIT(0);
-    exit->port.rep = info & BIT(3);
-    exit->length = (uint8_t)(vmcb->exit_info2 - vmcb->rip);
+    exit->port.in = info & IOIO_IN;
+    exit->length = (uint8_t)(vmcb->exit_info2 - vmcb->rip); /* RIP may wrap */
 }
 
 static void translate_exception(const struct vmcb *vmcb, struct exit *exit)
@@ -72,11 +137,10 @@ static void take_back_event(struct vcpu *vcpu)
 
     if (type == EVENT_SOFTWARE || (type == EVENT_EXCEPTION && (vector == 3 || vector == 4)))
         return;
-    vcpu->event = (struct vcpu_event){.valid = true,
-                                      .vector = vector,
-                                      .type = type,
-                                      .has_error = info & EVENT_ERROR_VALID,
-                                      .error = (uint32_t)(info >> 32)};
+    vcpu_inject(vcpu, (struct vcpu_event){.vector = vector,
+                                          .type = type,
+                                          .has_error = info & EVENT_ERROR_VALID,
+                                          .error = (uint32_t)(info >> 32)});
 }
 
 static void translate_rare(uint32_t code, struct exit *exit)
@@ -129,17 +193,10 @@ static void translate_rare(uint32_t code, struct exit *exit)
     }
 }
 
-void svm_translate_exit(struct vcpu *vcpu, struct exit *exit)
+static void translate(const struct vmcb *vmcb, struct exit *exit)
 {
-    const struct vmcb *vmcb = vcpu->backend->vmcb;
     uint32_t code = (uint32_t)vmcb->exit_code; /* VMEXIT_INVALID is 32 ones in what QEMU writes */
 
-    exit->code = code;
-    exit->length = 0;
-    if (svm_features.next_rip && vmcb->next_rip)
-        exit->length = (uint8_t)(vmcb->next_rip - vmcb->rip);
-    if (__builtin_expect(vmcb->exit_int_info & EVENT_VALID, 0))
-        take_back_event(vcpu);
     switch (code) {
     case VMEXIT_INTR:
     case VMEXIT_SMI:
@@ -153,6 +210,7 @@ void svm_translate_exit(struct vcpu *vcpu, struct exit *exit)
         exit->kind = EXIT_WINDOW;
         break;
     case VMEXIT_IOIO:
+        exit->kind = vmcb->exit_info1 & IOIO_STRING ? EXIT_STRING_IO : EXIT_PORT;
         translate_port(vmcb, exit);
         break;
     case VMEXIT_CPUID:
@@ -173,6 +231,87 @@ void svm_translate_exit(struct vcpu *vcpu, struct exit *exit)
         else
             translate_rare(code, exit);
         break;
+    }
+}
+
+/* ---- after an exit ---- */
+
+/* Takes what ended the run, and what else waits. `armed`: this entry armed the timer; else it stood armed before, for whatever moment. */
+static void take_host_interrupts(struct exit *exit, bool armed)
+{
+    struct cpu *cpu = this_cpu();
+
+    cpu->timer_fired = false;
+    __asm__ volatile("stgi; nop; clgi" : : : "memory");
+    exit->timer = cpu->timer_fired;
+    exit->aimed = exit->timer && armed && host_oneshot.aimed;
+}
+
+/* The guest's share of the time between T0 and T1; lowers the class when the CPU was quicker than at boot. */
+static void account(const struct vcpu_backend *backend, struct exit *exit)
+{
+    enum exit_class class = svm_exit_class(backend->vmcb);
+    int64_t overhead = backend->entry_cost + svm_costs.exit[class];
+    uint64_t total = exit->left - exit->entered;
+
+    if ((int64_t)total < overhead) {
+        svm_lower_cost(class, backend->inject, total);
+        recalibrations++;
+        overhead = (int64_t)total;
+    }
+    exit->overhead = (uint64_t)overhead;
+    exit->consumed = total - (uint64_t)overhead;
+}
+
+static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backend)
+{
+    struct vcpu *vcpu = backend->vcpu;
+    struct exit *exit = &vcpu->exit;
+    const struct vmcb *vmcb = backend->vmcb;
+    bool armed = backend->armed;
+
+    if (armed) {
+        host_oneshot.fires_at = exit->entered + ratio_ceil(&host_oneshot.cycles_per_tick, backend->entry.arm_count + 1u);
+        backend->entry.arm_count = 0;
+        backend->armed = false;
+    }
+    account(backend, exit);
+    set_length(vcpu, vmcb);
+    translate(vmcb, exit);
+    if (vmcb->exit_int_info & EVENT_VALID)
+        take_back_event(vcpu);
+    if (exit->kind == EXIT_HOST_INTERRUPT || exit->kind == EXIT_HOST_NMI)
+        take_host_interrupts(exit, armed);
+}
+
+void svm_left(struct svm_switch *state)
+{
+    struct vcpu_backend *backend = container_of(state, struct vcpu_backend, entry);
+    const struct vmcb *vmcb = backend->vmcb;
+    struct vcpu *vcpu = backend->vcpu;
+    struct exit *exit = &vcpu->exit;
+    uint32_t code = (uint32_t)vmcb->exit_code;
+    uint64_t entered = state->t0, left = state->t1;
+    int64_t overhead = backend->entry_cost + svm_costs.exit[CLASS_INSTRUCTION];
+    int64_t consumed = (int64_t)(left - entered) - overhead;
+
+    exit->entered = entered;
+    exit->left = left;
+    if (__builtin_expect(code >= PLAIN_CODES || !plain_kinds[code] || consumed < 0 || backend->armed, 0)) {
+        left_otherwise(backend);
+        return;
+    }
+    exit->overhead = (uint64_t)overhead;
+    exit->consumed = (uint64_t)consumed;
+    exit->kind = plain_kinds[code];
+    if (plain_kinds[code] != EXIT_PORT) {
+        if (plain_kinds[code] == EXIT_RDMSR)
+            exit->kind += vmcb->exit_info1 & 1;
+        set_length(vcpu, vmcb);
+    } else if (__builtin_expect(!(vmcb->exit_info1 & IOIO_STRING), 1)) {
+        translate_port(vmcb, exit);
+    } else {
+        left_otherwise(backend);
     }
 }
 

@@ -16,11 +16,18 @@ static unsigned index_at(uint64_t gpa, unsigned level)
     return gpa >> (12 + 9 * (level - 1)) & 511;
 }
 
+void nested_owe_flush(struct nested *nested)
+{
+    nested->flush_owed = true;
+    if (nested->attention)
+        *nested->attention = true;
+}
+
 /* The only place that changes an entry: whatever narrows a translation owes a flush. */
 static void set_entry(struct nested *nested, uint64_t *entry, uint64_t value)
 {
     if (*entry & PTE_P)
-        nested->flush_owed = true;
+        nested_owe_flush(nested);
     *entry = value;
 }
 
@@ -28,7 +35,8 @@ void nested_init(struct nested *nested, uint32_t tag)
 {
     nested->root = virt_to_phys(phys_alloc_own(PAGE_SIZE));
     nested->tag = tag;
-    nested->flush_owed = true;
+    nested->attention = NULL;
+    nested_owe_flush(nested);
 }
 
 static void map_leaf(struct nested *nested, uint64_t gpa, uint64_t hpa, unsigned level, bool writable)

@@ -81,8 +81,8 @@ void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
         *to = (struct vmcb_segment){from->selector, from->attributes, from->limit, from->base};
     }
     vmcb->cpl = (uint8_t)(control->segments[SEGMENT_SS].attributes >> 5 & 3);
-    vcpu->backend->clean = 0;
-    vcpu->nested->flush_owed = true;
+    svm_dirty(vcpu, SVM_ALL_DIRTY);
+    nested_owe_flush(vcpu->nested);
 }
 
 uint64_t vcpu_cr0(const struct vcpu *vcpu)
@@ -151,8 +151,8 @@ bool vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
         vmcb->efer &= ~EFER_LMA;
     }
     vmcb->cr0 = (value & CR0_DEFINED) | CR0_ET;
-    vcpu->backend->clean &= ~CLEAN_CR;
-    vcpu->nested->flush_owed = true;
+    svm_dirty(vcpu, CLEAN_CR);
+    nested_owe_flush(vcpu->nested);
     return true;
 }
 
@@ -167,21 +167,21 @@ bool vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
     if (value & ~vmcb->cr4 & CR4_PCIDE && (!long_mode || vmcb->cr3 & 0xFFF))
         return false;
     vmcb->cr4 = value;
-    vcpu->backend->clean &= ~CLEAN_CR;
-    vcpu->nested->flush_owed = true;
+    svm_dirty(vcpu, CLEAN_CR);
+    nested_owe_flush(vcpu->nested);
     return true;
 }
 
 void vcpu_set_cr2(struct vcpu *vcpu, uint64_t value)
 {
     vcpu->backend->vmcb->cr2 = value;
-    vcpu->backend->clean &= ~CLEAN_CR2;
+    svm_dirty(vcpu, CLEAN_CR2);
 }
 
 void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value)
 {
     vcpu->backend->vmcb->dr6 = value;
-    vcpu->backend->clean &= ~CLEAN_DR;
+    svm_dirty(vcpu, CLEAN_DR);
 }
 
 static uint64_t *msr_slot(struct vcpu_backend *backend, uint32_t index)
@@ -216,22 +216,26 @@ static uint64_t *msr_slot(struct vcpu_backend *backend, uint32_t index)
     }
 }
 
-bool vcpu_get_msr(const struct vcpu *vcpu, uint32_t index, uint64_t *value)
+static inline unsigned give_msr(struct vcpu *vcpu, uint64_t value)
 {
-    struct vcpu_backend *backend = vcpu->backend;
+    *vcpu->gpr[REG_RAX] = (uint32_t)value;
+    *vcpu->gpr[REG_RDX] = value >> 32;
+    return VCPU_DONE;
+}
 
-    if (index == MSR_EFER) {
-        *value = vcpu_efer(vcpu);
-        return true;
-    }
-    if (index == MSR_TSC_AUX) {
-        *value = svm_read_tsc_aux();
-        return true;
-    }
-    const uint64_t *slot = msr_slot(backend, index);
-    if (slot)
-        *value = *slot;
-    return slot;
+static __attribute__((noinline)) unsigned read_other_msr(struct vcpu *vcpu, uint32_t index)
+{
+    if (index == MSR_TSC_AUX)
+        return give_msr(vcpu, svm_read_tsc_aux());
+    const uint64_t *slot = msr_slot(vcpu->backend, index);
+    return give_msr(vcpu, slot ? *slot : 0);
+}
+
+unsigned vcpu_read_msr(struct vcpu *vcpu, uint32_t index)
+{
+    if (index == MSR_EFER)
+        return give_msr(vcpu, vcpu->backend->vmcb->efer & ~EFER_SVME);
+    return read_other_msr(vcpu, index);
 }
 
 /* Source: APM vol. 2 "Extended Feature Enable Register (EFER)": LMA is the CPU's; LME can't change while paging is on. */
@@ -244,8 +248,8 @@ static bool set_efer(struct vcpu *vcpu, uint64_t value)
     if ((value ^ vmcb->efer) & EFER_LME && vmcb->cr0 & CR0_PG)
         return false;
     vmcb->efer = (value & ~EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
-    vcpu->backend->clean &= ~CLEAN_CR;
-    vcpu->nested->flush_owed = true; /* NXE changes what the guest's entries mean */
+    svm_dirty(vcpu, CLEAN_CR);
+    nested_owe_flush(vcpu->nested); /* NXE changes what the guest's entries mean */
     return true;
 }
 
@@ -281,7 +285,7 @@ bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
         if (!pat_valid(value))
             return false;
         backend->vmcb->g_pat = value;
-        backend->clean &= ~CLEAN_NP;
+        svm_dirty(vcpu, CLEAN_NP);
         return true;
     }
     uint64_t *slot = msr_slot(backend, index);
@@ -290,7 +294,7 @@ bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
     if (index != MSR_STAR && index != MSR_SFMASK && index != MSR_SYSENTER_CS && !canonical(value))
         return false;
     *slot = value;
-    backend->clean &= ~CLEAN_SEG;
+    svm_dirty(vcpu, CLEAN_SEG);
     return true;
 }
 

@@ -9,12 +9,16 @@ struct svm_switch {
     uint64_t gpr[16]; /* RAX and RSP stand in the VMCB instead */
     struct vmcb *vmcb;
     uint64_t vmcb_pa, host_vmcb_pa;
-    uint64_t tsc_base; /* first RDTSC of the guest plus T0 less E: the TSC offset is this less T0 */
+    uint64_t tsc_base; /* first RDTSC of the guest less E: the TSC offset is this less T0 */
     uint64_t t0, t1;
     volatile uint32_t *timer_register;
     uint32_t arm_count; /* for the timer's initial count; 0: leave the timer alone */
 };
 
+/* Enters the guest; goes on in svm_left() after its exit. All registers but RSP and RBP are changed when that returns. */
 void svm_enter(struct svm_switch *state);
+
+/* exit.c: the first C code after an exit. */
+void svm_left(struct svm_switch *state);
 
 #endif

@@ -1,8 +1,11 @@
 /*
- * The vCPU of SVM: creation, the run, the change of hands. Contract: api/vcpu.h. Source: AMD64 APM vol. 2 "Secure Virtual Machine".
+ * The vCPU of SVM: creation, reset, the change of hands, and what leads up to an entry. Contract: api/vcpu.h. What follows an exit is in exit.c. Source:
+ * AMD64 APM vol. 2 "Secure Virtual Machine".
+ *
+ * An entry at which nothing is to be done but to enter takes vcpu_enter() alone; `attention` and a timer that would fire too late
+ * send it through enter_prepared().
  */
 #include "arch/x86/api/cpu.h"
-#include "arch/x86/api/panic.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/lapic.h"
@@ -23,10 +26,7 @@ struct hot_counts hot_counts;
 #define XCR0_X87 BIT64(0)
 #define MXCSR_RESET 0x1F80u
 #define FCW_RESET 0x37Fu
-/* How late a slice may end, so that its end need not be armed anew at each entry. Cycles. */
-#define HOST_LIMIT_SLACK 20000u
-/* Beyond this a distance bounds nothing (and must not overflow). */
-#define DISTANCE_FAR (UINT64_C(1) << 62)
+#define VINTR_WINDOW (VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT)
 
 static const uint32_t intercept_word3 = SVM_INTR | SVM_NMI | SVM_INIT | SVM_CR0_SELECTIVE | SVM_RDPMC | SVM_CPUID | SVM_INVD | SVM_HLT |
                                         SVM_INVLPGA | SVM_IOIO | SVM_MSR | SVM_TASK_SWITCH | SVM_SHUTDOWN;
@@ -36,11 +36,19 @@ static const uint32_t intercept_word4 = SVM_VMRUN | SVM_VMMCALL | SVM_VMLOAD | S
 /* #DB and #AC can loop in microcode and lock up the host; #MC is the host's. */
 static const uint32_t intercept_exceptions = BIT(1) | BIT(17) | BIT(18);
 
-static uint64_t recalibrations;
+/* ---- creation and reset ---- */
 
-uint64_t vcpu_recalibrations(void)
+static void place_registers(struct vcpu *vcpu)
 {
-    return recalibrations;
+    struct vcpu_backend *backend = vcpu->backend;
+
+    for (unsigned i = 0; i < REG_COUNT; i++)
+        vcpu->gpr[i] = &backend->entry.gpr[i];
+    vcpu->gpr[REG_RAX] = &backend->vmcb->rax;
+    vcpu->gpr[REG_RSP] = &backend->vmcb->rsp;
+    vcpu->rip = &backend->vmcb->rip;
+    vcpu->rflags = &backend->vmcb->rflags;
+    vcpu->shadow = &backend->vmcb->int_state;
 }
 
 void vcpu_create(struct vcpu *vcpu, struct nested *nested)
@@ -49,14 +57,16 @@ void vcpu_create(struct vcpu *vcpu, struct nested *nested)
 
     _Static_assert(sizeof *backend <= PAGE_SIZE, "vcpu_backend fits a page");
     vcpu->backend = backend;
-    vcpu->gpr = backend->entry.gpr;
     vcpu->nested = nested;
+    backend->vcpu = vcpu;
+    nested->attention = &vcpu->attention;
     backend->vmcb = phys_alloc_own(sizeof(struct vmcb));
     backend->extended_state = phys_alloc_own(XSAVE_AREA_SIZE);
     backend->entry.vmcb = backend->vmcb;
     backend->entry.vmcb_pa = virt_to_phys(backend->vmcb);
     backend->entry.host_vmcb_pa = svm_host_vmcb();
     backend->entry.timer_register = host_lapic_initial_count();
+    place_registers(vcpu);
     vcpu_reset(vcpu);
 }
 
@@ -96,19 +106,20 @@ void vcpu_reset(struct vcpu *vcpu)
     vmcb->dr6 = DR6_RESET;
     vmcb->dr7 = DR7_RESET;
     vmcb->g_pat = PAT_RESET;
-    memset(vcpu->gpr, 0, REG_COUNT * sizeof vcpu->gpr[0]);
-    vcpu->rip = 0;
-    vcpu->rflags = RFLAGS_RESERVED;
-    vcpu->shadow = vcpu->window = false;
-    vcpu->event.valid = false;
+    memset(backend->entry.gpr, 0, sizeof backend->entry.gpr);
+    *vcpu->rflags = RFLAGS_RESERVED;
+    vcpu->window = false;
+    vcpu->event = (struct vcpu_event){0};
+    vcpu->memo.rip = INSTRUCTION_MEMO_NONE;
     memset(backend->debug_registers, 0, sizeof backend->debug_registers);
     backend->xcr0 = XCR0_X87;
     backend->tsc_aux = 0;
     reset_extended_state(backend->extended_state);
-    backend->clean = 0;
-    backend->window = false;
-    backend->new_hands = true;
+    backend->window = backend->inject = false;
+    svm_dirty(vcpu, SVM_ALL_DIRTY);
 }
+
+/* ---- the change of hands ---- */
 
 static void save_hands(struct vcpu_backend *backend)
 {
@@ -131,7 +142,6 @@ static void load_hands(struct vcpu_backend *backend)
     __asm__ volatile("mov %0, %%db2" : : "r"(backend->debug_registers[2]));
     __asm__ volatile("mov %0, %%db3" : : "r"(backend->debug_registers[3]));
     svm_write_tsc_aux(backend->tsc_aux);
-    backend->new_hands = true;
 }
 
 void vcpu_switch(struct vcpu *from, struct vcpu *to)
@@ -139,14 +149,100 @@ void vcpu_switch(struct vcpu *from, struct vcpu *to)
     if (from)
         save_hands(from->backend);
     load_hands(to->backend);
+    svm_dirty(to, SVM_ALL_DIRTY);
 }
 
-/* The timer's count for an entry that must come back sooner than the timer stands armed for. */
-static uint32_t new_count(const struct run_limits *limits)
+/* ---- what an entry needs beside entering ---- */
+
+/*
+ * The entry delivers vcpu->event, or nothing. Returns whether it comes back before the guest's next instruction: where an interrupt may be delivered
+ * again later (QEMU keeps it as the CPU's pending exception, and takes that up when any timer of the machine ends a translation block's budget), an
+ * interrupt of our own ends the entry right behind the delivery, which clears it. The guest's time doesn't see it.
+ */
+static bool place_event(struct vcpu *vcpu)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+    struct vcpu_event event = vcpu->event;
+
+    backend->inject = event.valid;
+    backend->entry_cost = svm_costs.entry[event.valid];
+    backend->vmcb->event_inject = 0;
+    if (!event.valid)
+        return false;
+    backend->vmcb->event_inject = EVENT_VALID | event.vector | (uint64_t)event.type << EVENT_TYPE_SHIFT |
+                                  (event.has_error ? EVENT_ERROR_VALID | (uint64_t)event.error << 32 : 0);
+    vcpu->event.valid = false;
+    if (!svm_costs.event_repeats || event.type != EVENT_EXTERNAL)
+        return false;
+    HOT_COUNT(lapic);
+    host_lapic_interrupt_self();
+    return true;
+}
+
+/* Asks for an exit when the guest can take an interrupt, or no longer. V_IRQ never delivers: VINTR is intercepted. */
+static void place_window(struct vcpu *vcpu, bool wanted)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+    struct vmcb *vmcb = backend->vmcb;
+
+    if (wanted == backend->window)
+        return;
+    vmcb->vintr = wanted ? vmcb->vintr | VINTR_WINDOW : vmcb->vintr & ~VINTR_WINDOW;
+    vmcb->intercept[0] = wanted ? vmcb->intercept[0] | SVM_VINTR : vmcb->intercept[0] & ~SVM_VINTR;
+    backend->window = wanted;
+    backend->dirty |= CLEAN_TPR; /* and the intercepts, never clean */
+}
+
+/* A flush that is owed, or none. */
+static bool place_flush(struct vcpu *vcpu)
+{
+    bool owed = vcpu->nested->flush_owed;
+
+    vcpu->backend->vmcb->tlb_control = !owed ? TLB_FLUSH_NONE : svm_features.flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+    vcpu->nested->flush_owed = false;
+    return owed;
+}
+
+/*
+ * Places in the VMCB what this entry needs beside entering. It is taken away again before the next one, so attention stays on until nothing was placed.
+ * Returns what place_event() does; may narrow the distance.
+ */
+static bool attend(struct vcpu *vcpu, uint64_t *distance)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+    bool instead = vcpu->window && *vcpu->shadow & 1 && svm_costs.shadow_lost; /* one instruction, then the shadow is gone */
+    bool comes_back = place_event(vcpu);
+    bool flush = place_flush(vcpu);
+
+    place_window(vcpu, vcpu->window && !instead);
+    if (instead)
+        *distance = 1;
+    backend->vmcb->clean = svm_all_clean & ~backend->dirty;
+    vcpu->attention = backend->inject || flush || backend->dirty;
+    backend->dirty = 0;
+    return comes_back;
+}
+
+/* ---- the timer ---- */
+
+/*
+ * The timer stands armed for no later than this run needs: no monitor work can make it late, for it only brings it nearer. One that has expired since
+ * the last exit is in time too: its interrupt ends the run at once (see oneshot_fired() for what becomes of it otherwise).
+ */
+static inline bool armed_in_time(const struct vcpu *vcpu, uint64_t distance)
+{
+    uint64_t fires_at = host_oneshot.fires_at;
+    uint64_t ahead = fires_at - vcpu->exit.left - (uint64_t)vcpu->backend->entry_cost;
+
+    return fires_at <= vcpu->host_latest && (ahead <= distance || (int64_t)ahead <= 0);
+}
+
+/* Has the entry arm the timer anew. */
+static void arm(struct vcpu *vcpu, uint64_t distance)
 {
     struct oneshot *oneshot = &host_oneshot;
-    uint64_t to_host_limit = limits->host_limit - limits->host_now;
-    uint64_t run = limits->distance > limits->lead ? limits->distance - limits->lead : 1;
+    uint64_t run = distance - MIN(vcpu->lead, distance / VCPU_LEAD_SHARE);
+    uint64_t to_host_limit = vcpu->host_latest - VCPU_HOST_SLACK - vcpu->exit.left;
 
     if ((int64_t)to_host_limit < 0)
         to_host_limit = 0;
@@ -157,156 +253,60 @@ static uint32_t new_count(const struct run_limits *limits)
     }
     oneshot->chased = oneshot->fires_at != UINT64_MAX;
     HOT_COUNT(lapic);
-    return oneshot_count(MIN(run, to_host_limit) + oneshot->distance);
+    vcpu->backend->armed = true;
+    vcpu->backend->entry.arm_count = oneshot_count(MIN(run, to_host_limit) + oneshot->distance);
 }
 
-/* The timer stands armed for no later than these limits need: no monitor work can make it late, for it only brings it nearer. */
-static inline bool armed_in_time(const struct run_limits *limits, uint64_t entry_cost)
-{
-    uint64_t fires_at = host_oneshot.fires_at;
+/* ---- entering ---- */
 
-    if (fires_at > limits->host_limit + HOST_LIMIT_SLACK)
-        return false;
-    return limits->distance > DISTANCE_FAR || fires_at <= limits->host_now + limits->distance + entry_cost;
+/* With GIF clear nothing interrupts the monitor; IF set makes interrupts exit a guest, for which VMRUN sets GIF (APM vol. 2 "Global Interrupt Flag"). */
+void vcpu_hold_host(void)
+{
+    __asm__ volatile("clgi; sti" : : : "memory");
 }
 
-static void prepare_flush(struct vcpu *vcpu)
+void vcpu_release_host(void)
 {
-    struct vcpu_backend *backend = vcpu->backend;
-
-    if (vcpu->nested->flush_owed)
-        backend->vmcb->tlb_control = svm_features.flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
-    vcpu->nested->flush_owed = false;
-    backend->new_hands = false;
-    backend->clean = 0;
+    __asm__ volatile("cli; stgi" : : : "memory");
 }
 
-static inline void switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint32_t arm_count)
+static inline void enter(struct vcpu_backend *backend, uint64_t tsc)
 {
-    struct vcpu_backend *backend = vcpu->backend;
-    struct vmcb *vmcb = backend->vmcb;
-
-    if (__builtin_expect(vcpu->nested->flush_owed || backend->new_hands, 0))
-        prepare_flush(vcpu);
-    backend->entry.tsc_base = tsc - (uint64_t)entry_cost;
-    backend->entry.arm_count = arm_count;
-    vmcb->rip = vcpu->rip;
-    vmcb->rflags = vcpu->rflags;
-    vmcb->rax = vcpu->gpr[REG_RAX];
-    vmcb->rsp = vcpu->gpr[REG_RSP];
-    vmcb->int_state = vcpu->shadow;
-    vmcb->clean = backend->clean;
-    backend->clean = svm_all_clean;
+    backend->entry.tsc_base = tsc - (uint64_t)backend->entry_cost;
     svm_enter(&backend->entry);
-    vmcb->tlb_control = TLB_FLUSH_NONE;
-    vcpu->rip = vmcb->rip;
-    vcpu->rflags = vmcb->rflags;
-    vcpu->gpr[REG_RAX] = vmcb->rax;
-    vcpu->gpr[REG_RSP] = vmcb->rsp;
-    vcpu->shadow = vmcb->int_state & 1;
 }
 
-void svm_switch_world(struct vcpu *vcpu, uint64_t tsc, int64_t entry_cost, uint32_t arm_count)
+static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
-    switch_world(vcpu, tsc, entry_cost, arm_count);
+    bool comes_back = vcpu->attention && attend(vcpu, &distance);
+
+    if (!comes_back && !armed_in_time(vcpu, distance))
+        arm(vcpu, distance);
+    enter(vcpu->backend, tsc);
 }
 
-/*
- * The next entry delivers the event. Returns whether that entry comes back before the guest's next instruction: where an interrupt may be delivered
- * again later (QEMU keeps it as the CPU's pending exception, and takes that up when any timer of the machine ends a translation block's budget), an
- * interrupt of our own ends the entry right behind the delivery, which clears it. The guest's time doesn't see it.
- */
-static bool set_event(struct vcpu *vcpu)
+void vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
-    struct vmcb *vmcb = vcpu->backend->vmcb;
-    const struct vcpu_event *event = &vcpu->event;
-
-    vmcb->event_inject = EVENT_VALID | event->vector | (uint64_t)event->type << EVENT_TYPE_SHIFT |
-                         (event->has_error ? EVENT_ERROR_VALID | (uint64_t)event->error << 32 : 0);
-    vcpu->event.valid = false;
-    if (!svm_costs.event_repeats || event->type != EVENT_EXTERNAL)
-        return false;
-    host_lapic_interrupt_self();
-    return true;
+    if (__builtin_expect(!vcpu->attention && armed_in_time(vcpu, distance), 1))
+        enter(vcpu->backend, tsc);
+    else
+        enter_prepared(vcpu, tsc, distance);
 }
 
-/* Asks for an exit when the guest can take an interrupt, or no longer. V_IRQ never delivers: VINTR is intercepted. */
-static void set_window(struct vcpu_backend *backend, bool wanted)
+void svm_bare_run(struct vcpu *vcpu, uint32_t arm_count)
 {
-    struct vmcb *vmcb = backend->vmcb;
+    struct svm_switch *state = &vcpu->backend->entry;
 
-    if (wanted) {
-        vmcb->vintr |= VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT;
-        vmcb->intercept[0] |= SVM_VINTR;
-    } else {
-        vmcb->vintr &= ~(VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT);
-        vmcb->intercept[0] &= ~SVM_VINTR;
-    }
-    backend->window = wanted;
-    backend->clean &= ~(CLEAN_INTERCEPTS | CLEAN_TPR);
-}
-
-/* The window's request, and what an interrupt shadow that the CPU would lose needs. */
-static void prepare_window(struct vcpu *vcpu, struct run_limits *limits)
-{
-    if (vcpu->window && vcpu->shadow && svm_costs.shadow_lost) {
-        set_window(vcpu->backend, false); /* one instruction instead, then the shadow is gone */
-        limits->distance = 1;
-        limits->lead = 0;
-    } else {
-        set_window(vcpu->backend, vcpu->window);
-    }
-}
-
-/* Guest cycles of this run; lowers the class when the CPU was quicker than at boot. */
-static inline uint64_t account(struct exit *exit, enum exit_class class, bool inject)
-{
-    int64_t overhead = svm_costs.entry[inject] + svm_costs.exit[class];
-    uint64_t total = exit->left - exit->entered;
-
-    if (__builtin_expect((int64_t)total < overhead, 0)) {
-        svm_lower_cost(class, inject, total);
-        recalibrations++;
-        overhead = (int64_t)total;
-    }
-    exit->overhead = (uint64_t)overhead;
-    return total - (uint64_t)overhead;
-}
-
-/* `count`: what this entry armed the timer with; 0 when it stood armed before, for whatever moment. */
-static void take_host_interrupts(struct exit *exit, uint32_t count)
-{
-    struct cpu *cpu = this_cpu();
-
-    cpu->timer_fired = false;
-    cpu_open_interrupts();
-    exit->timer = cpu->timer_fired;
-    exit->aimed = exit->timer && count && host_oneshot.aimed;
-}
-
-void vcpu_run(struct vcpu *vcpu, struct run_limits *limits, struct exit *exit)
-{
-    struct vcpu_backend *backend = vcpu->backend;
-    struct vmcb *vmcb = backend->vmcb;
-    bool inject = vcpu->event.valid;
-    int64_t entry_cost = svm_costs.entry[inject];
-    uint32_t count = 0;
-
-    bool comes_back = inject && set_event(vcpu);
-    if (__builtin_expect(vcpu->window | backend->window, 0))
-        prepare_window(vcpu, limits);
-    if (!comes_back && !armed_in_time(limits, (uint64_t)entry_cost))
-        count = new_count(limits);
-    switch_world(vcpu, limits->tsc, entry_cost, count);
-    vmcb->event_inject = 0;
-
-    exit->entered = backend->entry.t0;
-    exit->left = backend->entry.t1;
-    if (count)
-        host_oneshot.fires_at = exit->entered + ratio_ceil(&host_oneshot.cycles_per_tick, count + 1u);
-    exit->consumed = account(exit, svm_exit_class(vmcb), inject);
-    exit->timer = false;
-    svm_translate_exit(vcpu, exit);
-    if (exit->kind == EXIT_HOST_INTERRUPT)
-        take_host_interrupts(exit, count);
+    vcpu->backend->vmcb->clean = 0;
+    vcpu->backend->entry_cost = 0;
+    place_flush(vcpu);
+    state->tsc_base = 0;
+    state->arm_count = arm_count;
+    vcpu->backend->armed = arm_count;
+    vcpu_hold_host();
+    __asm__ volatile("call svm_enter"
+                     : "+D"(state)
+                     :
+                     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+    vcpu_release_host();
 }
