@@ -9,6 +9,8 @@
 #include "hv/trace.h"
 #include "lib/log.h"
 
+#define CR0_PE BIT64(0)
+
 #define DR6_BS BIT64(14)
 
 void exits_set_charges(struct vm *vm, uint64_t each)
@@ -25,7 +27,10 @@ void exits_set_charges(struct vm *vm, uint64_t each)
 void vm_raise(struct vm *vm, uint8_t vector, bool has_error, uint32_t error)
 {
     vcpu_inject(&vm->vcpu,
-                (struct vcpu_event){.vector = vector, .type = EVENT_EXCEPTION, .has_error = has_error, .error = error});
+                (struct vcpu_event){.vector = vector,
+                                    .type = EVENT_EXCEPTION,
+                                    .has_error = has_error && vcpu_cr0(&vm->vcpu) & CR0_PE, /* real mode pushes none */
+                                    .error = error});
 }
 
 void vm_complete_with_care(struct vm *vm, unsigned length)
@@ -177,6 +182,10 @@ static enum handled handle_exception(struct vm *vm)
 {
     const struct exit *exit = &vm->vcpu.exit;
 
+    if (exit->exception.vector == VECTOR_MC) {
+        vm_crash(vm, "machine check of the host while it ran");
+        return HANDLED_RESUME;
+    }
     vm_raise(vm, exit->exception.vector, exit->exception.has_error, exit->exception.error);
     return HANDLED_RESUME;
 }

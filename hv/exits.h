@@ -14,6 +14,7 @@
 #define VECTOR_DB 1
 #define VECTOR_UD 6
 #define VECTOR_GP 13
+#define VECTOR_MC 18
 
 /* One handler for each kind of exit; vm->vcpu.exit is what happened. */
 typedef enum handled exit_handler(struct vm *vm);

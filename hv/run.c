@@ -17,6 +17,8 @@
 
 /* A slice is stretched to a deadline that falls due within this share of it, so that it does not end just before one. */
 #define STRETCH_SHARE 16u
+/* Deadlines that idle=skip passes over before others have their turn. */
+#define SKIP_MOST 1000u
 /* The idle loop looks after the console this often. */
 #define IDLE_POLLS_PER_SECOND 1000u
 
@@ -86,7 +88,9 @@ static __attribute__((noinline)) bool clock_exit(struct vm *vm)
     take_landing(vm, distance);
     if (perturb_on)
         disturb(vm);
-    if (vm->interrupt && vm_interruptible(vm))
+    /* What the CPU itself has already begun, a trap, a triple fault, comes before an external interrupt (APM vol. 2 "Priorities"). */
+    if (vm->interrupt && vm_interruptible(vm) && exit->kind != EXIT_EXCEPTION && exit->kind != EXIT_SHUTDOWN &&
+        exit->kind != EXIT_INVALID)
         return false;
     vm_advance(vm, vm->exit_charges[exit->kind], &vm->sources.charged);
     return true;
@@ -198,9 +202,12 @@ static __attribute__((noinline)) void run_slice(struct vm *vm, uint64_t slice)
 static void attend_halted(struct vm *vm, uint64_t now, bool coarse)
 {
     guest_clock_advance(&vm->clock, vm->clock.now); /* input that is there comes first */
-    while (!vm->interrupt) {
+    for (unsigned passed = 0; !vm->interrupt; passed++) {
         uint64_t deadline = deadline_queue_next(&vm->clock.deadlines);
         uint64_t reached = deadline;
+
+        if (passed == SKIP_MOST)
+            return; /* the guest chose them: others, and the console, come in between */
 
         if (!vm->policy.idle_skip && coarse)
             reached = vm->halt_guest + (now - vm->halt_host);
@@ -222,8 +229,10 @@ static uint64_t until_needed(const struct vm *vm, uint64_t now)
 {
     uint64_t deadline = deadline_queue_next(&vm->clock.deadlines);
 
-    if (vm->state != VM_HALTED || deadline == DEADLINE_NEVER || vm->policy.idle_skip)
+    if (vm->state != VM_HALTED || deadline == DEADLINE_NEVER)
         return UINT64_MAX;
+    if (vm->policy.idle_skip)
+        return 0;
     uint64_t due = deadline - vm->halt_guest + vm->halt_host;
     return due > now ? due - now : 0;
 }

@@ -140,6 +140,12 @@ bool nested_unmap(struct nested *nested, uint64_t gpa)
     return false;
 }
 
+uint64_t vcpu_cr0(const struct vcpu *vcpu)
+{
+    (void)vcpu;
+    return 1;
+}
+
 bool nested_restore(struct nested *nested, uint64_t gpa)
 {
     (void)nested;

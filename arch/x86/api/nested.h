@@ -25,7 +25,7 @@ void nested_map(struct nested *nested, uint64_t gpa, uint64_t hpa, uint64_t size
 /* Removes the whole leaf that holds gpa, leaving its tables; false when none was there. */
 bool nested_unmap(struct nested *nested, uint64_t gpa);
 
-/* Puts back the leaf that holds gpa after nested_unmap(); false when there never was one. Allocates nothing. */
+/* Puts back the leaf that holds gpa after nested_unmap(); false when there never was one, or it is there. Allocates nothing. */
 bool nested_restore(struct nested *nested, uint64_t gpa);
 
 #endif

@@ -105,7 +105,7 @@ bool nested_restore(struct nested *nested, uint64_t gpa)
 {
     uint64_t *leaf = find_leaf(nested, gpa);
 
-    if (!leaf)
+    if (!leaf || *leaf & PTE_P)
         return false;
     set_entry(nested, leaf, *leaf | PTE_P);
     return true;

@@ -94,6 +94,20 @@ static void reset_extended_state(uint8_t *area)
     memcpy(area + 24, &mxcsr, sizeof mxcsr);
 }
 
+static struct vcpu *holder; /* whose state the CPU's own registers hold */
+
+static void load_hands(struct vcpu_backend *backend)
+{
+    HOT_COUNT(xsave);
+    HOT_COUNT(wrmsr);
+    svm_load_extended(backend->extended_state, backend->xcr0);
+    __asm__ volatile("mov %0, %%db0" : : "r"(backend->debug_registers[0]));
+    __asm__ volatile("mov %0, %%db1" : : "r"(backend->debug_registers[1]));
+    __asm__ volatile("mov %0, %%db2" : : "r"(backend->debug_registers[2]));
+    __asm__ volatile("mov %0, %%db3" : : "r"(backend->debug_registers[3]));
+    svm_write_tsc_aux(backend->tsc_aux);
+}
+
 void vcpu_reset(struct vcpu *vcpu)
 {
     struct vcpu_backend *backend = vcpu->backend;
@@ -115,6 +129,8 @@ void vcpu_reset(struct vcpu *vcpu)
     backend->xcr0 = XCR0_X87;
     backend->tsc_aux = 0;
     reset_extended_state(backend->extended_state);
+    if (holder == vcpu)
+        load_hands(backend); /* or the CPU would still hold the former life's */
     backend->window = backend->inject = false;
     svm_dirty(vcpu, SVM_ALL_DIRTY);
 }
@@ -132,23 +148,12 @@ static void save_hands(struct vcpu_backend *backend)
     backend->tsc_aux = svm_read_tsc_aux();
 }
 
-static void load_hands(struct vcpu_backend *backend)
-{
-    HOT_COUNT(xsave);
-    HOT_COUNT(wrmsr);
-    svm_load_extended(backend->extended_state, backend->xcr0);
-    __asm__ volatile("mov %0, %%db0" : : "r"(backend->debug_registers[0]));
-    __asm__ volatile("mov %0, %%db1" : : "r"(backend->debug_registers[1]));
-    __asm__ volatile("mov %0, %%db2" : : "r"(backend->debug_registers[2]));
-    __asm__ volatile("mov %0, %%db3" : : "r"(backend->debug_registers[3]));
-    svm_write_tsc_aux(backend->tsc_aux);
-}
-
 void vcpu_switch(struct vcpu *from, struct vcpu *to)
 {
     if (from)
         save_hands(from->backend);
     load_hands(to->backend);
+    holder = to;
     svm_dirty(to, SVM_ALL_DIRTY);
 }
 
