@@ -7,6 +7,7 @@
  */
 #include "arch/x86/api/machine.h"
 #include "arch/x86/api/phys.h"
+#include "arch/x86/api/serial.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/acpi.h"
 #include "lib/log.h"
@@ -93,6 +94,7 @@ static void soft_off(void)
 
 _Noreturn void machine_power_off(unsigned code)
 {
+    host_serial_drain(); /* the exit port ends an emulator with whatever its transmitter still holds */
     outl(PORT_DEBUG_EXIT, code);
     soft_off();
     machine_halt();
@@ -116,6 +118,7 @@ static void write_reset_register(void)
 
 _Noreturn void machine_reboot(void)
 {
+    host_serial_drain();
     write_reset_register();
     outb(PORT_RESET_CONTROL, 0x02);
     outb(PORT_RESET_CONTROL, 0x06);

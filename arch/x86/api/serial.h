@@ -17,6 +17,9 @@ size_t host_serial_write(unsigned index, const uint8_t *data, size_t length);
 /* Waits, boundedly, until all is written: for panics and the last line. */
 void host_serial_write_all(unsigned index, const uint8_t *data, size_t length);
 
+/* Waits, boundedly, until the transmitters of all ports are empty: before the machine ends. */
+void host_serial_drain(void);
+
 /* Takes up to `length` received bytes; returns how many there were. */
 size_t host_serial_read(unsigned index, uint8_t *data, size_t length);
 

@@ -18,13 +18,15 @@
 #define FCR_ENABLE_CLEAR 0x07
 #define LSR_DATA_READY BIT(0)
 #define LSR_THRE BIT(5)
+#define LSR_TEMT BIT(6)
 
 #define UART_CLOCK_HZ 1843200u
 #define FIFO_SIZE 16u
-#define DRAIN_SPINS 1000000u /* about a second of port reads at 1 us: a stuck port costs that once a line, never for ever */
+#define DRAIN_SPINS 10000000u /* about ten seconds of port reads at 1 us: an emulator's port waits for whoever reads behind it */
 
 static const uint16_t base_ports[HOST_SERIAL_PORTS] = {0x3F8, 0x2F8};
 static bool present[HOST_SERIAL_PORTS];
+static bool stuck[HOST_SERIAL_PORTS]; /* took nothing for all that time: no more waiting until it does */
 
 static bool answers(uint16_t base)
 {
@@ -72,12 +74,32 @@ size_t host_serial_write(unsigned index, const uint8_t *data, size_t length)
 
 void host_serial_write_all(unsigned index, const uint8_t *data, size_t length)
 {
-    for (unsigned spins = 0; length && spins < DRAIN_SPINS; spins++) {
+    unsigned spins = stuck[index] ? DRAIN_SPINS - 1 : 0;
+
+    while (length && spins++ < DRAIN_SPINS) {
         size_t taken = host_serial_write(index, data, length);
 
         data += taken;
         length -= taken;
+        if (taken)
+            spins = 0;
     }
+    stuck[index] = length != 0;
+}
+
+static void drain(unsigned index)
+{
+    unsigned spins = stuck[index] ? DRAIN_SPINS - 1 : 0;
+
+    while (!(inb(base_ports[index] + REG_LSR) & LSR_TEMT) && spins++ < DRAIN_SPINS)
+        ;
+}
+
+void host_serial_drain(void)
+{
+    for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
+        if (present[i])
+            drain(i);
 }
 
 size_t host_serial_read(unsigned index, uint8_t *data, size_t length)
