@@ -1,17 +1,19 @@
 /*
- * What any boot loader told us, in one form. Filled once by info_multiboot*.c from loader memory, with every string copied, so that
- * nothing below depends on where a loader put its tables. Addresses are host-physical bytes.
+ * What any boot loader told us, in one form. Filled once by info_multiboot*.c from loader memory, with every
+ * string copied, so that nothing below depends on where a loader put its tables. Addresses are host-physical
+ * bytes.
  */
 #ifndef BOOT_BOOT_INFO_H
 #define BOOT_BOOT_INFO_H
 
 #include "lib/base.h"
 
-#define BOOT_RANGES_MAX 128
-#define BOOT_MODULES_MAX 32
+#define BOOT_RANGES_MAX   128
+#define BOOT_MODULES_MAX  32
 #define BOOT_STRINGS_SIZE 16384
 
-/* Usable RAM as the loader's map names it. Ranges may overlap and be unsorted: arch/x86/phys.c sorts them out. */
+/* Usable RAM as the loader's map names it. Ranges may overlap and be unsorted: arch/x86/phys.c sorts them
+ * out. */
 struct boot_range {
     uint64_t base;
     uint64_t length;
@@ -30,7 +32,7 @@ struct boot_info {
     const char *command_line; /* "" when there is none */
     uint64_t image_base;      /* where the image stands */
     uint64_t image_size;
-    uint64_t rsdp;            /* 0: not given */
+    uint64_t rsdp; /* 0: not given */
     unsigned range_count;
     unsigned module_count;
     unsigned dropped; /* modules, ranges and strings that did not fit */
@@ -46,8 +48,8 @@ struct boot_info {
 void boot_info_init(struct boot_info *info);
 
 /*
- * `table` is the loader's information structure; a physical address p in it is read at (const char *)memory + p (memory is the
- * direct map; a host test passes a buffer and addresses relative to it).
+ * `table` is the loader's information structure; a physical address p in it is read at (const char *)memory +
+ * p (memory is the direct map; a host test passes a buffer and addresses relative to it).
  */
 void boot_info_from_multiboot1(struct boot_info *info, const void *table, const void *memory);
 void boot_info_from_multiboot2(struct boot_info *info, const void *table, const void *memory);
@@ -55,6 +57,7 @@ void boot_info_from_multiboot2(struct boot_info *info, const void *table, const 
 /* For the two above. A string that does not fit is cut and counted as dropped. */
 const char *boot_info_copy_string(struct boot_info *info, const char *string, size_t most);
 void boot_info_add_range(struct boot_info *info, uint64_t base, uint64_t length, bool usable);
-void boot_info_add_module(struct boot_info *info, uint64_t start, uint64_t end, const char *string, size_t most);
+void boot_info_add_module(struct boot_info *info, uint64_t start, uint64_t end, const char *string,
+                          size_t most);
 
 #endif

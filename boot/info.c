@@ -42,12 +42,13 @@ void boot_info_add_range(struct boot_info *info, uint64_t base, uint64_t length,
     info->ranges[info->range_count++] = (struct boot_range){base, length, usable};
 }
 
-void boot_info_add_module(struct boot_info *info, uint64_t start, uint64_t end, const char *string, size_t most)
+void boot_info_add_module(struct boot_info *info, uint64_t start, uint64_t end, const char *string,
+                          size_t most)
 {
     if (info->module_count == BOOT_MODULES_MAX || end < start) {
         info->dropped++;
         return;
     }
-    info->modules[info->module_count++] =
-        (struct boot_module){.base = start, .size = end - start, .string = boot_info_copy_string(info, string, most)};
+    info->modules[info->module_count++] = (struct boot_module){
+        .base = start, .size = end - start, .string = boot_info_copy_string(info, string, most)};
 }

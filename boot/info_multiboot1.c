@@ -1,6 +1,6 @@
 /*
- * Multiboot 1 information -> struct boot_info. Source: Multiboot Specification 0.6.96, "Boot information format". Everything in it is 32 bits,
- * so all of it lies in the first 4 GB, which the boot page tables map.
+ * Multiboot 1 information -> struct boot_info. Source: Multiboot Specification 0.6.96, "Boot information
+ * format". Everything in it is 32 bits, so all of it lies in the first 4 GB, which the boot page tables map.
  */
 #include "boot/boot_info.h"
 #include "lib/string.h"
@@ -30,10 +30,10 @@ struct mb1_range {
     uint32_t type; /* 1: usable RAM */
 } __attribute__((packed));
 
-#define MB1_MEMORY BIT(0)
-#define MB1_CMDLINE BIT(2)
-#define MB1_MODS BIT(3)
-#define MB1_MMAP BIT(6)
+#define MB1_MEMORY      BIT(0)
+#define MB1_CMDLINE     BIT(2)
+#define MB1_MODS        BIT(3)
+#define MB1_MMAP        BIT(6)
 #define MB1_LOADER_NAME BIT(9)
 
 #define STRING_MOST 4096
@@ -73,6 +73,7 @@ void boot_info_from_multiboot1(struct boot_info *info, const void *table, const 
         struct mb1_module module;
 
         memcpy(&module, base + mb.mods_addr + i * sizeof module, sizeof module);
-        boot_info_add_module(info, module.start, module.end, module.string ? base + module.string : "", STRING_MOST);
+        boot_info_add_module(info, module.start, module.end, module.string ? base + module.string : "",
+                             STRING_MOST);
     }
 }

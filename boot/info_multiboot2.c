@@ -1,4 +1,5 @@
-/* Multiboot 2 information -> struct boot_info. Source: Multiboot2 Specification 2.0, "Boot information format". */
+/* Multiboot 2 information -> struct boot_info. Source: Multiboot2 Specification 2.0, "Boot information
+ * format". */
 #include "boot/boot_info.h"
 #include "lib/string.h"
 

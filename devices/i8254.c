@@ -59,10 +59,11 @@ static void timer_fired(void *opaque, uint64_t when_cycles)
 }
 
 /*
- * An OUT change on the way to the present is only met here when its deadline stands at this very cycle and has not had its turn yet, so the loop is
- * short: as many edges as a cycle holds.
+ * An OUT change on the way to the present is only met here when its deadline stands at this very cycle and
+ * has not had its turn yet, so the loop is short: as many edges as a cycle holds.
  */
-static __attribute__((noinline)) struct i8254_counter *catch_up(struct i8254 *pit, unsigned channel, uint64_t edge)
+static __attribute__((noinline)) struct i8254_counter *catch_up(struct i8254 *pit, unsigned channel,
+                                                                uint64_t edge)
 {
     while (pit->timer[channel].change_edge <= edge && pit->timer[channel].change_edge != I8254_NEVER)
         change_out(pit, channel);

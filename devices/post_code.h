@@ -23,10 +23,10 @@ struct post_code_state {
 };
 
 struct post_code {
-    struct post_code_state state; /* state.last: the last code written, 0 after reset */
+    struct post_code_state state;                /* state.last: the last code written, 0 after reset */
     void (*written)(void *opaque, uint8_t code); /* told of each code; NULL: not connected */
     void *opaque;
-    struct bus_region ports;      /* for bus_add() */
+    struct bus_region ports; /* for bus_add() */
     struct device device;
 };
 

@@ -92,13 +92,13 @@ struct msr_slots {
 #define MSR_HIGH_FIRST 0xC0000000u
 #define MSR_HIGH       0x200u
 
-#define MSR_IN_VCPU    0x80u /* of kind MSR_VCPU */
+#define MSR_IN_VCPU 0x80u /* of kind MSR_VCPU */
 
 /* What the CPUID policy makes of the table. Const once built. */
 struct msr_policy {
     uint8_t low[MSR_LOW];   /* index -> number of its entry + 1, and MSR_IN_VCPU; 0: none */
     uint8_t high[MSR_HIGH]; /* the same for index - MSR_HIGH_FIRST */
-    uint8_t has; /* MSR_NEEDS_ bits that this VM fulfils */
+    uint8_t has;            /* MSR_NEEDS_ bits that this VM fulfils */
     uint8_t phys_bits;
     uint64_t efer_mask, spec_ctrl_mask, pred_cmd_mask;
 };

@@ -1,4 +1,5 @@
-/* The PC as a VM: creation, reset, and what the run loop asks of it. Contract: pc.h and hv/vm.h (struct vm_ops). */
+/* The PC as a VM: creation, reset, and what the run loop asks of it. Contract: pc.h and hv/vm.h (struct
+ * vm_ops). */
 #include "guest/pc.h"
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/phys.h"
@@ -8,7 +9,7 @@
 #include "lib/string.h"
 
 #define CMOS_USER_FIRST 0x38 /* behind what firmware and operating systems share */
-#define FIRST_GUEST_TAG 2 /* 1 is the calibration guest's */
+#define FIRST_GUEST_TAG 2    /* 1 is the calibration guest's */
 
 static uint8_t interrupt_ack(struct vm *vm)
 {
@@ -111,7 +112,8 @@ static void reset_devices(struct pc *pc)
     msr_slots_reset(&pc->msr_slots);
 }
 
-/* A guest's reset. The RTC's battery keeps its RAM, as in any PC; what firmware writes there is written again. */
+/* A guest's reset. The RTC's battery keeps its RAM, as in any PC; what firmware writes there is written
+ * again. */
 static bool reset(struct vm *vm)
 {
     struct pc *pc = pc_of(vm);
@@ -147,7 +149,8 @@ static const struct vm_ops pc_ops = {
     .screen = screen,
 };
 
-/* One piece of at most `wanted` bytes, from a 2 MB boundary, 1 GB where that helps; 0 when none of 2 MB is free. */
+/* One piece of at most `wanted` bytes, from a 2 MB boundary, 1 GB where that helps; 0 when none of 2 MB is
+ * free. */
 static uint64_t take_piece(uint64_t wanted, uint64_t *size)
 {
     uint64_t address = 0;
@@ -174,8 +177,9 @@ static bool give_memory(struct pc *pc)
         uint64_t size = 0, address = left <= phys_free() ? take_piece(left, &size) : 0;
 
         if (!address || !guest_mem_add_ram(&vm->memory, phys_to_virt(address), size)) {
-            log_error("%s: %llu MB of memory wanted, %llu MB found, the largest free piece is %llu MB: set a smaller mem=", vm->name,
-                      (unsigned long long)pc->plan->settings.mem_bytes >> 20,
+            log_error("%s: %llu MB of memory wanted, %llu MB found, the largest free piece is %llu MB: set a "
+                      "smaller mem=",
+                      vm->name, (unsigned long long)pc->plan->settings.mem_bytes >> 20,
                       (unsigned long long)(vm->memory.ram_bytes + phys_free()) >> 20,
                       (unsigned long long)phys_largest_free() >> 20);
             return false;

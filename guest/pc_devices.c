@@ -1,15 +1,16 @@
-/* The chips of the PC and their wiring. Sources: the ISA and PIIX4 assignments of ports and interrupt lines. */
+/* The chips of the PC and their wiring. Sources: the ISA and PIIX4 assignments of ports and interrupt lines.
+ */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/host_rtc.h"
 #include "arch/x86/api/panic.h"
 #include "guest/pc_internal.h"
 #include "lib/date.h"
 
-#define IRQ_TIMER 0
+#define IRQ_TIMER    0
 #define IRQ_KEYBOARD 1
-#define IRQ_COM1 4
-#define IRQ_RTC 8
-#define IRQ_MOUSE 12
+#define IRQ_COM1     4
+#define IRQ_RTC      8
+#define IRQ_MOUSE    12
 
 #define VGA_TEXT_GPA UINT64_C(0xB8000)
 
@@ -158,8 +159,11 @@ static void wire_serial_and_keyboard(struct pc *pc)
         .base = 0x3F8,
         .name = "uart16550 com1",
     };
-    const struct i8042_wiring keyboard = {
-        .request_reset = on_keyboard_reset, .set_a20 = on_set_a20, .a20 = on_read_a20, .ready = on_ready, .opaque = pc};
+    const struct i8042_wiring keyboard = {.request_reset = on_keyboard_reset,
+                                          .set_a20 = on_set_a20,
+                                          .a20 = on_read_a20,
+                                          .ready = on_ready,
+                                          .opaque = pc};
 
     uart16550_init(&pc->com1, &uart);
     irq_line_connect(&pc->com1.irq, i8259_set_irq, &pc->pic, IRQ_COM1);
@@ -216,7 +220,8 @@ static uint64_t start_date(const struct pc *pc)
     const struct rtc_settings *rtc = &pc->plan->settings.rtc;
 
     if (rtc->mode == GUEST_RTC_FIXED)
-        return date_days(rtc->year, rtc->month, rtc->day) * 86400 + rtc->hour * 3600u + rtc->minute * 60u + rtc->second;
+        return date_days(rtc->year, rtc->month, rtc->day) * 86400 + rtc->hour * 3600u + rtc->minute * 60u +
+               rtc->second;
     return host_rtc_seconds();
 }
 

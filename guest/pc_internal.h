@@ -55,7 +55,8 @@ void pc_wire(struct pc *pc);
 /* pc_devices.c: what firmware would have left in the CMOS, and the date. */
 void pc_set_cmos(struct pc *pc);
 
-/* pc_load.c: clears RAM, loads the image and its modules, sets the vCPU. False with a logged reason. `first`: log what it is. */
+/* pc_load.c: clears RAM, loads the image and its modules, sets the vCPU. False with a logged reason. `first`:
+ * log what it is. */
 bool pc_load(struct pc *pc, bool first);
 
 #endif

@@ -11,13 +11,14 @@
 extern const uint8_t clock_guest_start[], clock_guest_end[];
 
 #define ATTRIBUTES_FROM_DESCRIPTOR(a) ((uint16_t)(((a)&0xFF) | ((a) >> 4 & 0xF00)))
-#define TR_BUSY_32 0x8B
-#define LDTR_PRESENT 0x82
-#define SEGMENT_RESET_LIMIT 0xFFFF
+#define TR_BUSY_32                    0x8B
+#define LDTR_PRESENT                  0x82
+#define SEGMENT_RESET_LIMIT           0xFFFF
 
 static struct vcpu_segment to_vcpu_segment(const struct load_segment *from)
 {
-    return (struct vcpu_segment){from->base, from->limit, from->selector, ATTRIBUTES_FROM_DESCRIPTOR(from->attributes)};
+    return (struct vcpu_segment){from->base, from->limit, from->selector,
+                                 ATTRIBUTES_FROM_DESCRIPTOR(from->attributes)};
 }
 
 static void set_cpu(struct vcpu *vcpu, const struct load_cpu *cpu)
@@ -125,6 +126,7 @@ bool pc_load(struct pc *pc, bool first)
     choose_halt_verdict(pc, result.protocol);
     if (first)
         log_info("%s: %s, %llu MB, clock=guest idle=%s", pc->vm.name, result.description,
-                 (unsigned long long)pc->plan->settings.mem_bytes >> 20, pc->vm.policy.idle_skip ? "skip" : "wait");
+                 (unsigned long long)pc->plan->settings.mem_bytes >> 20,
+                 pc->vm.policy.idle_skip ? "skip" : "wait");
     return true;
 }

@@ -194,7 +194,8 @@ uint64_t bus_read(struct bus *bus, uint64_t address, unsigned width)
         return region->ops->read(region->opaque, address - region->base, width) & low_bytes(width);
     return read_pieces(bus, address, width);
 }
-static __attribute__((noinline)) void write_pieces(struct bus *bus, uint64_t address, unsigned width, uint64_t value)
+static __attribute__((noinline)) void write_pieces(struct bus *bus, uint64_t address, unsigned width,
+                                                   uint64_t value)
 {
     bool counted = false;
     width = MIN(width, 8u);

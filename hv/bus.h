@@ -55,8 +55,8 @@ uint64_t bus_read(struct bus *bus, uint64_t address, unsigned width);
 void bus_write(struct bus *bus, uint64_t address, unsigned width, uint64_t value);
 
 /*
- * The same for an IN or OUT, on the path of an exit. The plain case, a byte of a region that takes bytes, is one call. Above the width the value read means
- * nothing.
+ * The same for an IN or OUT, on the path of an exit. The plain case, a byte of a region that takes bytes, is
+ * one call. Above the width the value read means nothing.
  */
 static inline const struct bus_region *bus_port_region(const struct bus *bus, uint16_t port)
 {

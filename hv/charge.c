@@ -1,6 +1,7 @@
 /*
- * The charge table; the contract is in charge.h. An ISA port cycle is 8 clocks of 8.33 MHz: about 1 us. The others are rounded figures of
- * current CPUs: CPUID about 100 cycles, RDMSR and HLT's entry about as much, an uncached load 200 ns, interrupt delivery 100 cycles.
+ * The charge table; the contract is in charge.h. An ISA port cycle is 8 clocks of 8.33 MHz: about 1 us. The
+ * others are rounded figures of current CPUs: CPUID about 100 cycles, RDMSR and HLT's entry about as much, an
+ * uncached load 200 ns, interrupt delivery 100 cycles.
  */
 #include "hv/charge.h"
 #include "lib/ratio.h"

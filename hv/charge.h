@@ -1,7 +1,8 @@
 /*
- * What an instruction that the monitor carries out costs the guest, in one table. `hw`: about what a PC's hardware takes, in time, converted once to
- * cycles; or N cycles for each. Never zero for an instruction, so polling loops move on. A delivered event costs what the table says under hw and
- * nothing under N (docs/decisions/0002-event-charge.md).
+ * What an instruction that the monitor carries out costs the guest, in one table. `hw`: about what a PC's
+ * hardware takes, in time, converted once to cycles; or N cycles for each. Never zero for an instruction, so
+ * polling loops move on. A delivered event costs what the table says under hw and nothing under N
+ * (docs/decisions/0002-event-charge.md).
  */
 #ifndef HV_CHARGE_H
 #define HV_CHARGE_H
@@ -9,7 +10,7 @@
 #include "lib/base.h"
 
 enum charge {
-    CHARGE_PORT,  /* each access; REP INS and OUTS: each iteration */
+    CHARGE_PORT, /* each access; REP INS and OUTS: each iteration */
     CHARGE_MMIO,
     CHARGE_CPUID,
     CHARGE_MSR,

@@ -1,6 +1,7 @@
 /*
- * The guest clock: the cycles that a guest consumed itself, and the only source of every clock that it can read. Time moves in one
- * function, guest_clock_advance(), which runs each deadline on the way at exactly its own moment.
+ * The guest clock: the cycles that a guest consumed itself, and the only source of every clock that it can
+ * read. Time moves in one function, guest_clock_advance(), which runs each deadline on the way at exactly its
+ * own moment.
  *
  * Pure arithmetic, used by the run loop on the owning CPU and by host tests as it is.
  */
@@ -20,8 +21,9 @@ _Static_assert(offsetof(struct guest_clock, now) == 0, "guest_clock_now() reads 
 void guest_clock_init(struct guest_clock *clock, uint64_t hz);
 
 /*
- * guest_clock_advance() moves the clock to `to` (not back: an earlier moment only runs what is due now), running every deadline due by then in order,
- * each with the clock standing on its own moment. A callback that set a deadline in the past is run at the clock's present moment.
+ * guest_clock_advance() moves the clock to `to` (not back: an earlier moment only runs what is due now),
+ * running every deadline due by then in order, each with the clock standing on its own moment. A callback
+ * that set a deadline in the past is run at the clock's present moment.
  */
 void guest_clock_run_deadlines(struct guest_clock *clock, uint64_t to);
 

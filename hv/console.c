@@ -7,16 +7,16 @@
 #include "lib/fmt.h"
 #include "lib/string.h"
 
-#define NO_PORT HOST_SERIAL_PORTS
-#define STUCK_MS 1000u   /* a sink that takes nothing for so long loses the oldest */
+#define NO_PORT    HOST_SERIAL_PORTS
+#define STUCK_MS   1000u /* a sink that takes nothing for so long loses the oldest */
 #define PARTIAL_MS 100u  /* a line without its end is shown after this */
 #define DROP_PIECE 1024u /* bytes dropped at once from a stuck sink */
 
 static unsigned guest_port = NO_PORT, log_port = NO_PORT;
 static bool running, machine_reset;
-static uint64_t log_start;     /* host TSC at console_init: log times count from here */
-static struct output sink;     /* what waits for the guests' port */
-static struct vm *line_owner;  /* whose unfinished line stands on the console */
+static uint64_t log_start;    /* host TSC at console_init: log times count from here */
+static struct output sink;    /* what waits for the guests' port */
+static struct vm *line_owner; /* whose unfinished line stands on the console */
 
 static uint64_t cycles_of_ms(uint64_t ms)
 {
@@ -33,8 +33,9 @@ static void write_log_line(void *opaque, enum log_level level, const char *line)
     (void)opaque;
     if (log_port == NO_PORT || (running && log_port == guest_port && level > LOG_ERROR))
         return;
-    size_t length = fmt_snprintf(text, sizeof text, "[%llu.%06llu] vg: %s\r\n", (unsigned long long)(micros / 1000000),
-                                 (unsigned long long)(micros % 1000000), line);
+    size_t length =
+        fmt_snprintf(text, sizeof text, "[%llu.%06llu] vg: %s\r\n", (unsigned long long)(micros / 1000000),
+                     (unsigned long long)(micros % 1000000), line);
     host_serial_write_all(log_port, (const uint8_t *)text, MIN(length, sizeof text - 1));
 }
 
@@ -113,7 +114,8 @@ static bool has_line_end(const struct output *output)
     return false;
 }
 
-/* Moves whole lines; a partial one when it has waited, when the guest waits for input or has ended, or when the ring fills up. */
+/* Moves whole lines; a partial one when it has waited, when the guest waits for input or has ended, or when
+ * the ring fills up. */
 static void move_lines(struct vm *vm)
 {
     while (vm->output.count && sink.count < OUTPUT_SIZE / 2) {
@@ -232,15 +234,17 @@ static void show_accounts(const struct vm *vm)
     const struct time_sources *s = &vm->sources;
 
     log_debug("%s: time clock=%llu consumed=%llu charged=%llu snapped=%llu idle=%llu ledger=%llu", vm->name,
-              (unsigned long long)vm->clock.now, (unsigned long long)vm_consumed(vm), (unsigned long long)s->charged,
-              (unsigned long long)s->snapped, (unsigned long long)s->idle, (unsigned long long)vm->ledger_cycles);
-    log_debug("%s: landings fired=%llu landed=%llu late=%llu worst_late=%llu snaps=%llu recalibrated=%llu", vm->name,
-              (unsigned long long)vm->clock.deadlines.fired, (unsigned long long)vm->landing.landed,
+              (unsigned long long)vm->clock.now, (unsigned long long)vm_consumed(vm),
+              (unsigned long long)s->charged, (unsigned long long)s->snapped, (unsigned long long)s->idle,
+              (unsigned long long)vm->ledger_cycles);
+    log_debug("%s: landings fired=%llu landed=%llu late=%llu worst_late=%llu snaps=%llu recalibrated=%llu",
+              vm->name, (unsigned long long)vm->clock.deadlines.fired, (unsigned long long)vm->landing.landed,
               (unsigned long long)vm->landing.late, (unsigned long long)vm->landing.worst_late,
               (unsigned long long)vm->landing.snaps, (unsigned long long)vcpu_recalibrations());
     for (unsigned i = 0; i < LEDGER_ACCOUNTS; i++)
         if (ledger.cycles[i])
-            log_debug("%s: account %s=%llu", vm->name, ledger_account_name(i), (unsigned long long)ledger.cycles[i]);
+            log_debug("%s: account %s=%llu", vm->name, ledger_account_name(i),
+                      (unsigned long long)ledger.cycles[i]);
     log_debug("%s: account guests=%llu of elapsed=%llu", vm->name, (unsigned long long)ledger_guests(),
               (unsigned long long)(ledger.last - ledger.start));
 }

@@ -1,6 +1,6 @@
 /*
- * The console: guests' output to a serial line, whole lines with a name when there are several; Verge's log to another (or the same); keys. Runs
- * between slices only, on the boot CPU.
+ * The console: guests' output to a serial line, whole lines with a name when there are several; Verge's log
+ * to another (or the same); keys. Runs between slices only, on the boot CPU.
  */
 #ifndef HV_CONSOLE_H
 #define HV_CONSOLE_H

@@ -14,8 +14,8 @@ void deadline_queue_init(struct deadline_queue *queue)
     queue->fired = 0;
 }
 
-void deadline_init(struct deadline *deadline, struct deadline_queue *queue, deadline_callback *fire, void *opaque,
-                   const char *name)
+void deadline_init(struct deadline *deadline, struct deadline_queue *queue, deadline_callback *fire,
+                   void *opaque, const char *name)
 {
     deadline->queue = queue;
     deadline->next = NULL;

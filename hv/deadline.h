@@ -1,6 +1,6 @@
 /*
- * The deadline queue of a VM: one list sorted by guest cycle, FIFO on ties. The rules for callbacks are in devapi/deadline.h. A VM has a
- * dozen deadlines at most, so a list beats a heap and stays readable.
+ * The deadline queue of a VM: one list sorted by guest cycle, FIFO on ties. The rules for callbacks are in
+ * devapi/deadline.h. A VM has a dozen deadlines at most, so a list beats a heap and stays readable.
  */
 #ifndef HV_DEADLINE_H
 #define HV_DEADLINE_H

@@ -1,6 +1,6 @@
 /*
- * Instructions carried out through the decoder; the contract is in emulate.h. The memory callback below is the one place where a guest's data access is
- * translated, split at pages and sent to RAM or to the MMIO bus.
+ * Instructions carried out through the decoder; the contract is in emulate.h. The memory callback below is
+ * the one place where a guest's data access is translated, split at pages and sent to RAM or to the MMIO bus.
  */
 #include "hv/emulate.h"
 #include "arch/x86/decode/insn_exec.h"
@@ -9,14 +9,15 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
-#define PAGE 4096u
-#define CR0_PE BIT64(0)
+#define PAGE      4096u
+#define CR0_PE    BIT64(0)
 #define RFLAGS_VM BIT64(17)
 
 /* Fills the decoder's register file from the vCPU. */
 static void load_regs(const struct vm *vm, struct insn_regs *regs)
 {
-    static const enum segment_name order[6] = {SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS};
+    static const enum segment_name order[6] = {SEGMENT_ES, SEGMENT_CS, SEGMENT_SS,
+                                               SEGMENT_DS, SEGMENT_FS, SEGMENT_GS};
     const struct vcpu *vcpu = &vm->vcpu;
 
     for (unsigned i = 0; i < REG_COUNT; i++)
@@ -43,7 +44,8 @@ static void store_regs(struct vm *vm, const struct insn_regs *regs)
 /* Stands for "no fault, but run the guest again at this instruction": a walk that others kept changing. */
 #define VECTOR_RETRY 0xFF
 
-static bool translate_piece(struct vm *vm, enum insn_access access, uint64_t linear, uint64_t *gpa, struct insn_fault *fault)
+static bool translate_piece(struct vm *vm, enum insn_access access, uint64_t linear, uint64_t *gpa,
+                            struct insn_fault *fault)
 {
     bool write = access == INSN_WRITE || access == INSN_PROBE_WRITE || access == INSN_READ_MODIFY;
     struct walk_result result;
@@ -82,8 +84,8 @@ static void write_piece(struct vm *vm, uint64_t gpa, unsigned size, uint64_t val
         bus_write(&vm->mmio, gpa, size, value);
 }
 
-static bool access_memory(void *opaque, enum insn_access access, uint64_t linear, unsigned size, uint64_t *value,
-                          struct insn_fault *fault)
+static bool access_memory(void *opaque, enum insn_access access, uint64_t linear, unsigned size,
+                          uint64_t *value, struct insn_fault *fault)
 {
     struct vm *vm = opaque;
     bool in_64bit = vcpu_in_64bit_code(&vm->vcpu);
@@ -117,7 +119,8 @@ static void access_port(void *opaque, bool is_in, uint16_t port, unsigned size, 
         bus_write(&vm->ports, port, size, *value);
 }
 
-/* Fetches and decodes at RIP. False: nothing could be done, an exception is pending or the guest simply runs on. */
+/* Fetches and decodes at RIP. False: nothing could be done, an exception is pending or the guest simply runs
+ * on. */
 static bool decode(struct vm *vm, struct insn *insn)
 {
     uint8_t bytes[15];
@@ -138,7 +141,8 @@ static bool decode(struct vm *vm, struct insn *insn)
     }
 }
 
-/* Between two iterations of REP interrupts and single-step traps are taken; RF stays, so that a breakpoint on the instruction hits once. */
+/* Between two iterations of REP interrupts and single-step traps are taken; RF stays, so that a breakpoint on
+ * the instruction hits once. */
 static void end_iteration(struct vm *vm)
 {
     uint64_t resume = *vm->vcpu.rflags & RFLAGS_RF;
@@ -147,7 +151,8 @@ static void end_iteration(struct vm *vm)
     *vm->vcpu.rflags |= resume;
 }
 
-static void finish(struct vm *vm, const struct insn *insn, const struct insn_regs *regs, const struct insn_result *result)
+static void finish(struct vm *vm, const struct insn *insn, const struct insn_regs *regs,
+                   const struct insn_result *result)
 {
     switch (result->status) {
     case INSN_DONE:

@@ -1,4 +1,5 @@
-/* Instructions that the monitor carries out through the decoder: accesses to trapped memory, and INS and OUTS. */
+/* Instructions that the monitor carries out through the decoder: accesses to trapped memory, and INS and
+ * OUTS. */
 #ifndef HV_EMULATE_H
 #define HV_EMULATE_H
 

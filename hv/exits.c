@@ -1,6 +1,7 @@
 /*
- * Exit handlers; the contract is in exits.h. The order is always: charge first (the run loop, for the instructions in exits_set_charges(); else
- * the handler), then the access, then complete. Instructions that touch memory through the decoder are in emulate.c.
+ * Exit handlers; the contract is in exits.h. The order is always: charge first (the run loop, for the
+ * instructions in exits_set_charges(); else the handler), then the access, then complete. Instructions that
+ * touch memory through the decoder are in emulate.c.
  */
 #include "hv/exits.h"
 #include "arch/x86/decode/insn.h"
@@ -29,7 +30,8 @@ void vm_raise(struct vm *vm, uint8_t vector, bool has_error, uint32_t error)
     vcpu_inject(&vm->vcpu,
                 (struct vcpu_event){.vector = vector,
                                     .type = EVENT_EXCEPTION,
-                                    .has_error = has_error && vcpu_cr0(&vm->vcpu) & CR0_PE, /* real mode pushes none */
+                                    .has_error =
+                                        has_error && vcpu_cr0(&vm->vcpu) & CR0_PE, /* real mode pushes none */
                                     .error = error});
 }
 

@@ -1,6 +1,7 @@
 /*
- * Exit handlers: what each kind of exit means for the guest. The clock stands behind the exit's charge and every deadline due by then has run, when a
- * handler is called; what it returns tells the run loop what becomes of the instruction.
+ * Exit handlers: what each kind of exit means for the guest. The clock stands behind the exit's charge and
+ * every deadline due by then has run, when a handler is called; what it returns tells the run loop what
+ * becomes of the instruction.
  */
 #ifndef HV_EXITS_H
 #define HV_EXITS_H
@@ -33,12 +34,14 @@ static inline bool vm_interruptible(const struct vm *vm)
 void vm_raise(struct vm *vm, uint8_t vector, bool has_error, uint32_t error);
 
 /*
- * Completes the instruction of `length` bytes for the guest: moves RIP past it, ends the interrupt shadow, clears RF, and with TF set raises #DB behind
- * it. Source: AMD64 APM vol. 2 "RFLAGS Register", "Single Stepping".
+ * Completes the instruction of `length` bytes for the guest: moves RIP past it, ends the interrupt shadow,
+ * clears RF, and with TF set raises #DB behind it. Source: AMD64 APM vol. 2 "RFLAGS Register", "Single
+ * Stepping".
  */
 void vm_complete_with_care(struct vm *vm, unsigned length);
 
-/* The one place where the monitor moves RIP, but for what needs care: flags to heed, or an end of 64 KB, where RIP might have to wrap. */
+/* The one place where the monitor moves RIP, but for what needs care: flags to heed, or an end of 64 KB,
+ * where RIP might have to wrap. */
 static inline void vm_complete_instruction(struct vm *vm, unsigned length)
 {
     struct vcpu *vcpu = &vm->vcpu;

@@ -5,7 +5,7 @@
 #include "hv/vm.h"
 #include "lib/string.h"
 
-#define PAGE 4096u
+#define PAGE    4096u
 #define NOTHING UINT64_MAX
 
 void fetch_forget(struct fetch_cache *cache)
@@ -123,7 +123,8 @@ bool fetch_cr_operand(struct vm *vm, uint64_t *value)
     uint8_t bytes[15];
     unsigned count = fetch_instruction(vm, bytes);
 
-    if (!count || insn_decode(bytes, count, mode_of(vm), &insn) != INSN_OK || insn.map != INSN_MAP_0F || insn.has_memory)
+    if (!count || insn_decode(bytes, count, mode_of(vm), &insn) != INSN_OK || insn.map != INSN_MAP_0F ||
+        insn.has_memory)
         return false;
     uint64_t operand = *vm->vcpu.gpr[insn.rm & 15];
     if (insn.opcode == 0x22) {

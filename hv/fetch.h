@@ -1,6 +1,7 @@
 /*
- * Guest instruction bytes at RIP. The walk of the guest's page tables is remembered with the entries that it read: while those hold the same values, the
- * translation is the same (a TLB that can't be stale), so that the common exits need no walk.
+ * Guest instruction bytes at RIP. The walk of the guest's page tables is remembered with the entries that it
+ * read: while those hold the same values, the translation is the same (a TLB that can't be stale), so that
+ * the common exits need no walk.
  */
 #ifndef HV_FETCH_H
 #define HV_FETCH_H
@@ -25,7 +26,8 @@ void fetch_forget(struct fetch_cache *cache);
 /* Copies up to 15 bytes at CS:RIP; returns how many could be read. */
 unsigned fetch_instruction(struct vm *vm, uint8_t bytes[15]);
 
-/* Length of the instruction at CS:RIP; 0 when it can't be read or decoded. In 64-bit code the vCPU remembers it (struct instruction_memo). */
+/* Length of the instruction at CS:RIP; 0 when it can't be read or decoded. In 64-bit code the vCPU remembers
+ * it (struct instruction_memo). */
 unsigned fetch_instruction_length(struct vm *vm);
 
 /* For MOV CRn, register and LMSW register at CS:RIP: the value to write. False when it is none of these. */

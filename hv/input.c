@@ -18,7 +18,8 @@ static void deliver(void *opaque, uint64_t when)
     }
 }
 
-void input_init(struct input *input, struct guest_clock *clock, size_t (*to)(void *, const uint8_t *, size_t), void *opaque)
+void input_init(struct input *input, struct guest_clock *clock, size_t (*to)(void *, const uint8_t *, size_t),
+                void *opaque)
 {
     *input = (struct input){.clock = clock, .deliver = to, .opaque = opaque};
     deadline_init(&input->deadline, &clock->deadlines, deliver, input, "input");

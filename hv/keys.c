@@ -32,8 +32,8 @@ static void show_clocks(struct vm *vm)
     for (unsigned i = 0; i < vm_count; i++) {
         const struct vm *v = vms[i];
 
-        log_notice("%s: clock %'llu = consumed %'llu + charged %'llu + snapped %'llu + idle %'llu: %s", v->name,
-                   (unsigned long long)v->clock.now, (unsigned long long)vm_consumed(v),
+        log_notice("%s: clock %'llu = consumed %'llu + charged %'llu + snapped %'llu + idle %'llu: %s",
+                   v->name, (unsigned long long)v->clock.now, (unsigned long long)vm_consumed(v),
                    (unsigned long long)v->sources.charged, (unsigned long long)v->sources.snapped,
                    (unsigned long long)v->sources.idle, vm_time_exact(v) ? "exact" : "NOT EXACT");
         log_notice("%s: %'llu timer events, %'llu landed, %'llu late (worst %llu), %'llu snapped", v->name,
@@ -59,11 +59,14 @@ static void show_registers(struct vm *vm)
     log_notice("%s: rip %04x:%016llx rflags %llx state %u", vm->name, c.segments[SEGMENT_CS].selector,
                (unsigned long long)*vm->vcpu.rip, (unsigned long long)*vm->vcpu.rflags, vm->state);
     for (unsigned i = 0; i < REG_COUNT; i += 4)
-        log_notice("%-3s %016llx %-3s %016llx %-3s %016llx %-3s %016llx", names[i], (unsigned long long)*vm->vcpu.gpr[i],
-                   names[i + 1], (unsigned long long)*vm->vcpu.gpr[i + 1], names[i + 2],
-                   (unsigned long long)*vm->vcpu.gpr[i + 2], names[i + 3], (unsigned long long)*vm->vcpu.gpr[i + 3]);
-    log_notice("cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx", (unsigned long long)c.cr0, (unsigned long long)c.cr2,
-               (unsigned long long)c.cr3, (unsigned long long)c.cr4, (unsigned long long)c.efer);
+        log_notice("%-3s %016llx %-3s %016llx %-3s %016llx %-3s %016llx", names[i],
+                   (unsigned long long)*vm->vcpu.gpr[i], names[i + 1],
+                   (unsigned long long)*vm->vcpu.gpr[i + 1], names[i + 2],
+                   (unsigned long long)*vm->vcpu.gpr[i + 2], names[i + 3],
+                   (unsigned long long)*vm->vcpu.gpr[i + 3]);
+    log_notice("cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx", (unsigned long long)c.cr0,
+               (unsigned long long)c.cr2, (unsigned long long)c.cr3, (unsigned long long)c.cr4,
+               (unsigned long long)c.efer);
 }
 
 static void show_trace(struct vm *vm)
@@ -79,12 +82,9 @@ static void ask_quit(struct vm *vm)
 }
 
 static const struct key keys[] = {
-    {'h', "this help", show_help},
-    {'n', "input to the next guest", next_guest},
-    {'t', "clocks and ledger", show_clocks},
-    {'r', "registers of the guest in focus", show_registers},
-    {'d', "last trace records", show_trace},
-    {'x', "quit Verge", ask_quit},
+    {'h', "this help", show_help},           {'n', "input to the next guest", next_guest},
+    {'t', "clocks and ledger", show_clocks}, {'r', "registers of the guest in focus", show_registers},
+    {'d', "last trace records", show_trace}, {'x', "quit Verge", ask_quit},
 };
 
 static void show_help(struct vm *vm)

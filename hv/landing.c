@@ -1,7 +1,7 @@
 /* Landing; the contract is in landing.h. */
 #include "hv/landing.h"
 
-#define LEAD_SHARE 8u /* the lead is at most 1/8 of the gap, and moves by 1/8 of the error */
+#define LEAD_SHARE  8u /* the lead is at most 1/8 of the gap, and moves by 1/8 of the error */
 #define WINDOW_MOST UINT64_C(100000)
 
 void landing_init(struct landing *landing, uint64_t spread, uint64_t grain, bool exact)
@@ -15,7 +15,8 @@ void landing_init(struct landing *landing, uint64_t spread, uint64_t grain, bool
 
 uint64_t landing_lead(const struct landing *landing, uint64_t distance)
 {
-    /* A timer that keeps expiring before the guest's first instruction is aimed later until the guest moves. */
+    /* A timer that keeps expiring before the guest's first instruction is aimed later until the guest moves.
+     */
     if (landing->stuck > 1)
         return 0;
     return MIN(landing->lead, distance / LEAD_SHARE);

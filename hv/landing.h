@@ -1,11 +1,13 @@
 /*
- * Landing: how the one-shot is aimed at a deadline on hardware whose timer has jitter, and what is made of where it landed. Pure arithmetic; per VM
- * on its CPU, and host-tested.
+ * Landing: how the one-shot is aimed at a deadline on hardware whose timer has jitter, and what is made of
+ * where it landed. Pure arithmetic; per VM on its CPU, and host-tested.
  *
- * Late means: the guest began an instruction at or after the deadline before the exit. The lead adapts so that this goes to nil. A landing
- * early by at most the snap window is charged (the guest sees the event at exactly its cycle); by more, a new one-shot is set. What a guest
- * executes before a deadline must depend on the guest alone: so only a one-shot that was set at this entry for this deadline is a landing; after
- * any other exit, however close, the rest is executed. Without spread (QEMU icount, Bochs) lead and window are 0: nothing is ever charged.
+ * Late means: the guest began an instruction at or after the deadline before the exit. The lead adapts so
+ * that this goes to nil. A landing early by at most the snap window is charged (the guest sees the event at
+ * exactly its cycle); by more, a new one-shot is set. What a guest executes before a deadline must depend on
+ * the guest alone: so only a one-shot that was set at this entry for this deadline is a landing; after any
+ * other exit, however close, the rest is executed. Without spread (QEMU icount, Bochs) lead and window are 0:
+ * nothing is ever charged.
  */
 #ifndef HV_LANDING_H
 #define HV_LANDING_H
@@ -21,7 +23,7 @@ struct landing {
     bool fixed;      /* no spread: lead and window stay 0 */
     unsigned stuck;  /* runs in a row that the timer ended before the guest's first instruction */
     uint64_t landed, late, snaps;
-    uint64_t worst_late;                /* cycles */
+    uint64_t worst_late;                 /* cycles */
     uint64_t histogram[LANDING_BUCKETS]; /* gaps of 0, 1-9, 10-99, ... cycles, early or late */
 };
 
@@ -32,9 +34,9 @@ void landing_init(struct landing *landing, uint64_t spread, uint64_t grain, bool
 uint64_t landing_lead(const struct landing *landing, uint64_t distance);
 
 /*
- * A run that was `distance` from its deadline ended after `consumed` cycles, either late or by the timer; `aimed`: a one-shot set at its entry for that
- * deadline ended it. Returns the cycles to charge so that the clock stands on the deadline; 0 when it does already, is behind it, or when the
- * rest is to be executed.
+ * A run that was `distance` from its deadline ended after `consumed` cycles, either late or by the timer;
+ * `aimed`: a one-shot set at its entry for that deadline ended it. Returns the cycles to charge so that the
+ * clock stands on the deadline; 0 when it does already, is behind it, or when the rest is to be executed.
  */
 uint64_t landing_take(struct landing *landing, uint64_t distance, uint64_t consumed, bool aimed);
 

@@ -1,6 +1,7 @@
 /*
- * The ledger: each host cycle since boot is booked to exactly one account. Two neighbouring accounts share one TSC reading, so the sum equals the
- * elapsed TSC by construction; ledger_exact() checks it all the same. The guests' accounts stand in their VMs (vm->ledger_cycles).
+ * The ledger: each host cycle since boot is booked to exactly one account. Two neighbouring accounts share
+ * one TSC reading, so the sum equals the elapsed TSC by construction; ledger_exact() checks it all the same.
+ * The guests' accounts stand in their VMs (vm->ledger_cycles).
  */
 #ifndef HV_LEDGER_H
 #define HV_LEDGER_H
@@ -13,7 +14,7 @@ enum ledger_account {
     LEDGER_SCHEDULE, /* choosing and changing VMs */
     LEDGER_CONSOLE,
     LEDGER_IDLE,
-    LEDGER_SWITCH, /* the world switch itself: E + X */
+    LEDGER_SWITCH,  /* the world switch itself: E + X */
     LEDGER_MONITOR, /* + exit kind: the work after that exit until the next entry */
     LEDGER_ACCOUNTS = LEDGER_MONITOR + EXIT_KINDS
 };
@@ -39,7 +40,8 @@ static inline void ledger_book(enum ledger_account account, uint64_t now)
     ledger_book_to(&ledger.cycles[account], now);
 }
 
-/* A run of a guest: the time before it is `account`'s; of the run, the overhead is the switch's and the rest the guest's own, which its VM keeps. */
+/* A run of a guest: the time before it is `account`'s; of the run, the overhead is the switch's and the rest
+ * the guest's own, which its VM keeps. */
 static inline void ledger_book_run(const struct exit *exit, uint64_t *account)
 {
     *account += exit->entered - ledger.last;

@@ -1,5 +1,6 @@
 /*
- * The whole of Verge put together, in order: this is where to start reading. Called once by boot/entry.asm on the boot CPU, never returns.
+ * The whole of Verge put together, in order: this is where to start reading. Called once by boot/entry.asm on
+ * the boot CPU, never returns.
  */
 #include "hv/main.h"
 #include "arch/x86/api/cpu.h"
@@ -22,7 +23,7 @@
 #include "version.h"
 
 #define CODE_NO_VERDICT 125 /* Verge itself found no way to run */
-#define TRACE_ON_PANIC 32
+#define TRACE_ON_PANIC  32
 
 extern char image_start[], image_end[];
 
@@ -54,7 +55,8 @@ static void check_modules(void)
                  (unsigned long long)module->size, module->crc32, module->string);
     }
     if (boot_info.dropped)
-        log_warning("%u items of the boot loader's information did not fit and were left out", boot_info.dropped);
+        log_warning("%u items of the boot loader's information did not fit and were left out",
+                    boot_info.dropped);
 }
 
 /* onexit=stay: the console's keys go on showing what the guests left. */
@@ -111,8 +113,8 @@ static void make_plan(void)
     struct settings_error error = {0};
 
     for (unsigned i = 0; i < boot_info.module_count; i++)
-        modules[i] = (struct plan_module){boot_info.modules[i].string, phys_to_virt(boot_info.modules[i].base),
-                                          boot_info.modules[i].size};
+        modules[i] = (struct plan_module){boot_info.modules[i].string,
+                                          phys_to_virt(boot_info.modules[i].base), boot_info.modules[i].size};
     if (!plan_build(boot_info.command_line, modules, boot_info.module_count, &plan, &error)) {
         log_error("%s", error.text);
         fail();
@@ -154,7 +156,8 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     bool settings_good = hv_settings_parse(boot_info.command_line, &early_settings, &error);
     console_init(&early_settings);
     panic_set_hook(show_trace_on_panic);
-    log_info("Verge %s (%s) at %llx, from %s", VERGE_VERSION, VERGE_COMMIT, (unsigned long long)image_base, boot_info.loader);
+    log_info("Verge %s (%s) at %llx, from %s", VERGE_VERSION, VERGE_COMMIT, (unsigned long long)image_base,
+             boot_info.loader);
     if (!settings_good) {
         log_error("%s", error.text);
         fail();
@@ -173,15 +176,16 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
              (unsigned long long)host_tsc_hz(), (unsigned long long)phys_total() >> 20);
     log_info("cpu%u: E=%llu X=%llu spread=%llu: %s", this_cpu()->id, (unsigned long long)costs->entry,
              (unsigned long long)costs->exit_instruction, (unsigned long long)costs->spread,
-             !costs->spread                     ? "nothing is ever charged to close a gap"
+             !costs->spread                 ? "nothing is ever charged to close a gap"
              : plan.hv.exact == HV_EXACT_ON ? "exact=on: gaps are closed by setting the timer again"
                                             : "small gaps are charged and counted");
     perturb_init(plan.hv.perturb_seed);
     make_guests();
     if (plan.hv.timer.kind == HV_TIMER_PERIODIC)
         cpu_start_periodic_timer(plan.hv.timer.periodic_hz);
-    log_info("memory: %'llu KB image, %'llu KB own, %'llu MB free", (unsigned long long)boot_info.image_size >> 10,
-             (unsigned long long)phys_own() >> 10, (unsigned long long)phys_free() >> 20);
+    log_info("memory: %'llu KB image, %'llu KB own, %'llu MB free",
+             (unsigned long long)boot_info.image_size >> 10, (unsigned long long)phys_own() >> 10,
+             (unsigned long long)phys_free() >> 20);
 
     ratio_init(&cycles_per_ns, host_tsc_hz(), UINT64_C(1000000000));
     run.slice = ratio_floor(&cycles_per_ns, plan.hv.slice_ns);

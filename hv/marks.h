@@ -1,6 +1,7 @@
 /*
- * Marks: the host TSC at each of a guest's last POST codes (port 80h), so that a run can be measured from outside: `make bench` reads them. With them, in a
- * counting build (VERGE_COUNT), how many costly operations the path from exit to entry had made by then.
+ * Marks: the host TSC at each of a guest's last POST codes (port 80h), so that a run can be measured from
+ * outside: `make bench` reads them. With them, in a counting build (VERGE_COUNT), how many costly operations
+ * the path from exit to entry had made by then.
  */
 #ifndef HV_MARKS_H
 #define HV_MARKS_H

@@ -145,7 +145,11 @@ bool guest_mem_add_ram(struct guest_memory *memory, uint8_t *host, uint64_t byte
     uint64_t high_gpa = MEMORY_HOLE_END + (first > MEMORY_HOLE_START ? first - MEMORY_HOLE_START : 0);
     struct memory_slot slots[2] = {
         {.gpa = first, .length = low, .kind = MEMORY_RAM, .host = host, .name = "RAM"},
-        {.gpa = high_gpa, .length = bytes - low, .kind = MEMORY_RAM, .host = host + low, .name = "RAM above 4 GB"}};
+        {.gpa = high_gpa,
+         .length = bytes - low,
+         .kind = MEMORY_RAM,
+         .host = host + low,
+         .name = "RAM above 4 GB"}};
 
     if (!bytes || memory->slot_count > MEMORY_SLOTS - 2)
         return false;

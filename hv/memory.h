@@ -72,8 +72,8 @@ void guest_mem_init(struct guest_memory *memory);
 /* How many of ram_bytes lie below the hole; the rest begins at MEMORY_HOLE_END. */
 uint64_t guest_mem_low_bytes(uint64_t ram_bytes);
 
-/* Adds `bytes` of contiguous host memory to the guest's RAM, behind what it has already, as one or two slots of priority 0. False when it is
- * malformed or the list is full: then nothing has changed. */
+/* Adds `bytes` of contiguous host memory to the guest's RAM, behind what it has already, as one or two slots
+ * of priority 0. False when it is malformed or the list is full: then nothing has changed. */
 bool guest_mem_add_ram(struct guest_memory *memory, uint8_t *host, uint64_t bytes);
 
 /* Adds a copy of *slot. Returns its number, or -1 when it is malformed or the list is full: then nothing has

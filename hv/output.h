@@ -1,13 +1,14 @@
 /*
- * A guest's output on its way to the console: a ring that the guest's UART fills and the console drains between slices. When it is full the VM is not
- * run, its clock stands still, until there is room: back-pressure is a freeze that the guest can't see.
+ * A guest's output on its way to the console: a ring that the guest's UART fills and the console drains
+ * between slices. When it is full the VM is not run, its clock stands still, until there is room:
+ * back-pressure is a freeze that the guest can't see.
  */
 #ifndef HV_OUTPUT_H
 #define HV_OUTPUT_H
 
 #include "lib/base.h"
 
-#define OUTPUT_SIZE 8192
+#define OUTPUT_SIZE    8192
 #define OUTPUT_RESERVE 64 /* full is called this much early: an instruction in flight may still write */
 
 struct output {

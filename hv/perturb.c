@@ -2,8 +2,8 @@
 #include "hv/perturb.h"
 #include "lib/prng.h"
 
-#define BURN_MOST 5000u     /* cycles */
-#define EARLY_MOST 200000u  /* cycles */
+#define BURN_MOST  5000u   /* cycles */
+#define EARLY_MOST 200000u /* cycles */
 
 bool perturb_on;
 

@@ -1,6 +1,6 @@
 /*
- * perturb=SEED: disturbs the host side at random (burns cycles at exits, arms early one-shots, unmaps nested pages, ends slices), to show that no
- * guest can tell. A test facility; one flag test per exit when off.
+ * perturb=SEED: disturbs the host side at random (burns cycles at exits, arms early one-shots, unmaps nested
+ * pages, ends slices), to show that no guest can tell. A test facility; one flag test per exit when off.
  */
 #ifndef HV_PERTURB_H
 #define HV_PERTURB_H

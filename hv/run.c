@@ -1,9 +1,10 @@
 /*
- * The run loop: pick a VM, arm, enter, account, handle the exit. From exit to entry nothing allocates, formats or takes a lock.
+ * The run loop: pick a VM, arm, enter, account, handle the exit. From exit to entry nothing allocates,
+ * formats or takes a lock.
  *
- * Time moves only here and in the handlers' charges: after each exit the clock is advanced by what the guest consumed, which runs every deadline
- * on its own cycle. An exit for an instruction at which an interrupt is due is dropped: the interrupt comes first, as on hardware, and the
- * instruction is executed again after it.
+ * Time moves only here and in the handlers' charges: after each exit the clock is advanced by what the guest
+ * consumed, which runs every deadline on its own cycle. An exit for an instruction at which an interrupt is
+ * due is dropped: the interrupt comes first, as on hardware, and the instruction is executed again after it.
  */
 #include "hv/run.h"
 #include "arch/x86/api/cpu.h"
@@ -15,15 +16,16 @@
 #include "hv/vm.h"
 #include "lib/log.h"
 
-/* A slice is stretched to a deadline that falls due within this share of it, so that it does not end just before one. */
+/* A slice is stretched to a deadline that falls due within this share of it, so that it does not end just
+ * before one. */
 #define STRETCH_SHARE 16u
 /* Deadlines that idle=skip passes over before others have their turn. */
 #define SKIP_MOST 1000u
 /* The idle loop looks after the console this often. */
 #define IDLE_POLLS_PER_SECOND 1000u
 
-static struct vm *current;  /* whose state the CPU holds */
-static unsigned next_index; /* round robin */
+static struct vm *current;                                  /* whose state the CPU holds */
+static unsigned next_index;                                 /* round robin */
 static uint64_t *account = &ledger.cycles[LEDGER_SCHEDULE]; /* whose the time since the last booking is */
 
 static void hand_over(struct vm *to)
@@ -37,8 +39,8 @@ static void hand_over(struct vm *to)
 }
 
 /*
- * Delivers a pending external interrupt if the guest can take it now, else asks for a window. A window that is wanted no longer stays until the guest
- * comes out of it (handle_window()).
+ * Delivers a pending external interrupt if the guest can take it now, else asks for a window. A window that
+ * is wanted no longer stays until the guest comes out of it (handle_window()).
  */
 static void offer_interrupt(struct vm *vm)
 {
@@ -78,7 +80,8 @@ static void disturb(struct vm *vm)
         vm->slice_end = 0;
 }
 
-/* Moves the clock over an exit at which something is due or disturbed. False: an interrupt comes before the instruction. */
+/* Moves the clock over an exit at which something is due or disturbed. False: an interrupt comes before the
+ * instruction. */
 static __attribute__((noinline)) bool clock_exit(struct vm *vm)
 {
     const struct exit *exit = &vm->vcpu.exit;
@@ -88,9 +91,10 @@ static __attribute__((noinline)) bool clock_exit(struct vm *vm)
     take_landing(vm, distance);
     if (perturb_on)
         disturb(vm);
-    /* What the CPU itself has already begun, a trap, a triple fault, comes before an external interrupt (APM vol. 2 "Priorities"). */
-    if (vm->interrupt && vm_interruptible(vm) && exit->kind != EXIT_EXCEPTION && exit->kind != EXIT_SHUTDOWN &&
-        exit->kind != EXIT_INVALID)
+    /* What the CPU itself has already begun, a trap, a triple fault, comes before an external interrupt (APM
+     * vol. 2 "Priorities"). */
+    if (vm->interrupt && vm_interruptible(vm) && exit->kind != EXIT_EXCEPTION &&
+        exit->kind != EXIT_SHUTDOWN && exit->kind != EXIT_INVALID)
         return false;
     vm_advance(vm, vm->exit_charges[exit->kind], &vm->sources.charged);
     return true;
@@ -102,7 +106,8 @@ static void halt(struct vm *vm)
     if (vm->vcpu.event.valid)
         return; /* stepped over */
     if (!(*vm->vcpu.rflags & RFLAGS_IF) || !(vm->interrupt || vm->ops->can_interrupt(vm))) {
-        vm_end(vm, vm->policy.halt_ok ? 0 : VERDICT_DEAD_HALT, "halted with interrupts off or all masked, and nothing can wake it");
+        vm_end(vm, vm->policy.halt_ok ? 0 : VERDICT_DEAD_HALT,
+               "halted with interrupts off or all masked, and nothing can wake it");
         return;
     }
     if (!vm->interrupt) {
@@ -121,7 +126,8 @@ static __attribute__((noinline)) void complete_otherwise(struct vm *vm, enum han
     unsigned length = vm->vcpu.exit.length ? vm->vcpu.exit.length : fetch_instruction_length(vm);
 
     if (!length)
-        return; /* its bytes are gone (another vCPU, or a page the guest unmapped without a flush); executed again, it faults by itself */
+        return; /* its bytes are gone (another vCPU, or a page the guest unmapped without a flush); executed
+                   again, it faults by itself */
     vm_complete_instruction(vm, length);
     if (handled == HANDLED_HALT)
         halt(vm);
@@ -135,7 +141,8 @@ static __attribute__((noinline)) uint64_t prepare(struct vm *vm)
     return deadline_queue_next(&vm->clock.deadlines) - vm->clock.now;
 }
 
-/* One entry and exit of the current VM: the path that nearly all time of the monitor goes into. False: the slice has ended. */
+/* One entry and exit of the current VM: the path that nearly all time of the monitor goes into. False: the
+ * slice has ended. */
 static inline bool step(void)
 {
     struct vm *vm = current;
@@ -157,8 +164,8 @@ static inline bool step(void)
     vm->ledger_cycles += consumed;
     vm->exits[kind]++;
     trace_of(vm->id, now, TRACE_EXIT, kind, *vm->vcpu.rip);
-    if (__builtin_expect(now + charge < deadline_queue_next(&vm->clock.deadlines) && kind != EXIT_HOST_INTERRUPT &&
-                             !vm->attention,
+    if (__builtin_expect(now + charge < deadline_queue_next(&vm->clock.deadlines) &&
+                             kind != EXIT_HOST_INTERRUPT && !vm->attention,
                          1)) {
         vm->clock.now = now + charge;
         vm->sources.charged += charge;

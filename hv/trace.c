@@ -10,9 +10,9 @@ static const struct guest_clock *current_clock;
 static unsigned current_vm;
 
 static const char *const names[TRACE_EVENTS] = {
-    [TRACE_NONE] = "-",         [TRACE_ENTRY] = "entry",   [TRACE_EXIT] = "exit",
-    [TRACE_LANDING] = "landing", [TRACE_INJECT] = "inject", [TRACE_IRQ] = "irq",
-    [TRACE_PORT] = "port",      [TRACE_DEADLINE] = "deadline", [TRACE_VM_SWITCH] = "vm-switch",
+    [TRACE_NONE] = "-",          [TRACE_ENTRY] = "entry",       [TRACE_EXIT] = "exit",
+    [TRACE_LANDING] = "landing", [TRACE_INJECT] = "inject",     [TRACE_IRQ] = "irq",
+    [TRACE_PORT] = "port",       [TRACE_DEADLINE] = "deadline", [TRACE_VM_SWITCH] = "vm-switch",
     [TRACE_NOTE] = "note",
 };
 
@@ -35,6 +35,7 @@ void trace_show(unsigned most)
         const struct trace_record *r = &trace_records[i % TRACE_RECORDS];
 
         log_error("trace vm%u %llu %s %llx %llx", r->vm, (unsigned long long)r->guest_cycles,
-                  r->event < TRACE_EVENTS ? names[r->event] : "?", (unsigned long long)r->a, (unsigned long long)r->b);
+                  r->event < TRACE_EVENTS ? names[r->event] : "?", (unsigned long long)r->a,
+                  (unsigned long long)r->b);
     }
 }

@@ -17,7 +17,8 @@ extern struct trace_record trace_records[TRACE_RECORDS];
 extern uint64_t trace_next;
 
 /* The same as trace() for who knows the VM and its clock: for the run loop. */
-static inline void trace_of(unsigned vm, uint64_t guest_cycles, enum trace_event event, uint64_t a, uint64_t b)
+static inline void trace_of(unsigned vm, uint64_t guest_cycles, enum trace_event event, uint64_t a,
+                            uint64_t b)
 {
     trace_records[trace_next++ % TRACE_RECORDS] = (struct trace_record){guest_cycles, a, b, event, vm};
 }

@@ -42,7 +42,8 @@ static bool update_entry(void *opaque, uint64_t gpa, unsigned size, uint64_t exp
     return true;
 }
 
-static enum walk_status walk(struct walker *walker, uint64_t linear, enum walk_access access, struct walk_result *result)
+static enum walk_status walk(struct walker *walker, uint64_t linear, enum walk_access access,
+                             struct walk_result *result)
 {
     const struct vcpu *vcpu = &walker->vm->vcpu;
     const struct walk_context context = {
@@ -60,7 +61,8 @@ static enum walk_status walk(struct walker *walker, uint64_t linear, enum walk_a
     return guest_walk(&context, &memory, linear, access, result);
 }
 
-enum walk_status translate(struct vm *vm, uint64_t linear, enum walk_access access, struct walk_result *result)
+enum walk_status translate(struct vm *vm, uint64_t linear, enum walk_access access,
+                           struct walk_result *result)
 {
     struct walker walker = {.vm = vm};
 

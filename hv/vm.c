@@ -18,7 +18,8 @@ static size_t deliver_input(void *opaque, const uint8_t *data, size_t length)
     return vm->ops->receive(vm, data, length);
 }
 
-void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const struct vm_ops *ops, void *machine)
+void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const struct vm_ops *ops,
+             void *machine)
 {
     fmt_snprintf(vm->name, sizeof vm->name, "%s", name);
     vm->id = id;
@@ -77,7 +78,8 @@ static void format_share(char *text, size_t size, uint64_t part, uint64_t whole)
 {
     uint64_t per_mille = whole / 1000 ? part / (whole / 1000) : 0;
 
-    fmt_snprintf(text, size, "%llu.%llu", (unsigned long long)(per_mille / 10), (unsigned long long)(per_mille % 10));
+    fmt_snprintf(text, size, "%llu.%llu", (unsigned long long)(per_mille / 10),
+                 (unsigned long long)(per_mille % 10));
 }
 
 static void show_closing_line(struct vm *vm)
@@ -86,8 +88,8 @@ static void show_closing_line(struct vm *vm)
     char share[24];
 
     format_share(share, sizeof share, ledger_monitor(), ledger_running());
-    log_error("%s: code %u; guest %llu.%03llu s; monitor %s %%; %'llu timer events, %'llu late; ledger %s", vm->name, vm->code,
-              (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), share,
+    log_error("%s: code %u; guest %llu.%03llu s; monitor %s %%; %'llu timer events, %'llu late; ledger %s",
+              vm->name, vm->code, (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), share,
               (unsigned long long)vm->clock.deadlines.fired, (unsigned long long)vm->landing.late,
               ledger_exact() && vm_time_exact(vm) ? "exact" : "NOT EXACT");
 }
@@ -138,8 +140,8 @@ bool vm_act_on_requests(struct vm *vm)
     vm->requests = (struct vm_requests){0};
     if (requests.exit) {
         if (requests.code > VERDICT_LARGEST)
-            log_warning("%s: guest's exit code %u is above %u, taken as %u", vm->name, requests.code, VERDICT_LARGEST,
-                        VERDICT_LARGEST);
+            log_warning("%s: guest's exit code %u is above %u, taken as %u", vm->name, requests.code,
+                        VERDICT_LARGEST, VERDICT_LARGEST);
         vm_end(vm, MIN(requests.code, (unsigned)VERDICT_LARGEST), "");
         return false;
     }

@@ -1,6 +1,7 @@
 /*
- * A virtual machine as the run loop sees it: one vCPU, its clock, its memory and buses, and what it may do. The wiring of devices is guest/'s; it
- * reaches this layer only through the operations below. Only the CPU that owns a VM touches it.
+ * A virtual machine as the run loop sees it: one vCPU, its clock, its memory and buses, and what it may do.
+ * The wiring of devices is guest/'s; it reaches this layer only through the operations below. Only the CPU
+ * that owns a VM touches it.
  */
 #ifndef HV_VM_H
 #define HV_VM_H
@@ -21,7 +22,7 @@ struct vm;
 enum vm_state {
     VM_RUNNABLE,
     VM_HALTED, /* in HLT, waiting for an interrupt */
-    VM_KEPT, /* crashed under oncrash=keep: not run any more, but not ended: the keys show it */
+    VM_KEPT,   /* crashed under oncrash=keep: not run any more, but not ended: the keys show it */
     VM_ENDED,
 };
 
@@ -54,19 +55,19 @@ struct vm_ops {
 
 /* What moved the guest clock beside the guest itself (design: "Ledger"). Guest cycles. */
 struct time_sources {
-    uint64_t charged;  /* for instructions that the monitor carried out */
-    uint64_t snapped;  /* to close the gap that the timer's landing left */
-    uint64_t idle;     /* while halted */
+    uint64_t charged; /* for instructions that the monitor carried out */
+    uint64_t snapped; /* to close the gap that the timer's landing left */
+    uint64_t idle;    /* while halted */
 };
 
 struct vm_policy {
     bool idle_skip;
-    bool halt_ok;          /* HLT with nothing to end it is a power-off */
+    bool halt_ok; /* HLT with nothing to end it is a power-off */
     bool restart_on_reset;
     bool reset_on_crash;
     bool keep_on_crash;
-    bool machine_reset;    /* a guest's reset resets the machine */
-    uint64_t resets_left;  /* restarts until a reset stops the guest; UINT64_MAX: no limit */
+    bool machine_reset;   /* a guest's reset resets the machine */
+    uint64_t resets_left; /* restarts until a reset stops the guest; UINT64_MAX: no limit */
 };
 
 /* What others asked of this VM while a handler ran; acted upon after it. */
@@ -82,7 +83,8 @@ struct vm {
     struct guest_clock clock;
     uint64_t tsc_bias; /* what the guest's writes to its TSC added */
     bool interrupt;    /* level of the interrupt controller's INT: vm_set_interrupt() */
-    bool attention;    /* before and after each run there is more to do than usual: an interrupt waits, or perturb= */
+    bool attention;    /* before and after each run there is more to do than usual: an interrupt waits, or
+                          perturb= */
     char name[16];
     unsigned id;
     enum vm_state state;
@@ -93,9 +95,9 @@ struct vm {
     struct landing landing;
     struct charges charges;
     uint64_t exit_charges[EXIT_KINDS]; /* what the run loop charges for an exit before it calls the handler */
-    uint64_t cr4_allowed; /* the CR4 bits that the guest's CPU has */
-    uint8_t phys_bits; /* of a guest-physical address, as CPUID tells the guest */
-    bool amd;          /* the guest sees an AMD CPU: some reserved bits differ */
+    uint64_t cr4_allowed;              /* the CR4 bits that the guest's CPU has */
+    uint8_t phys_bits;                 /* of a guest-physical address, as CPUID tells the guest */
+    bool amd;                          /* the guest sees an AMD CPU: some reserved bits differ */
     struct vm_policy policy;
     struct vm_requests requests;
     struct input input;
@@ -103,13 +105,13 @@ struct vm {
     struct marks marks;
     uint64_t slice_end; /* host TSC; 0: after this exit, for a request, a halt, an end, or a full output */
     struct time_sources sources;
-    uint64_t ledger_cycles; /* the guest's account in the ledger: host cycles that it consumed since boot */
+    uint64_t ledger_cycles;   /* the guest's account in the ledger: host cycles that it consumed since boot */
     uint64_t consumed_before; /* consumed in earlier lives, before resets */
     uint64_t exits[EXIT_KINDS];
     uint64_t restarts;
-    uint64_t halt_host;     /* idle=wait: host TSC from which the halt is counted */
-    uint64_t halt_guest;    /* and the guest clock there */
-    unsigned code;          /* the verdict, once VM_ENDED */
+    uint64_t halt_host;  /* idle=wait: host TSC from which the halt is counted */
+    uint64_t halt_guest; /* and the guest clock there */
+    unsigned code;       /* the verdict, once VM_ENDED */
     const struct vm_ops *ops;
     void *machine; /* guest/'s part */
 };
@@ -121,7 +123,8 @@ extern struct vm *vms[VMS_MAX];
 extern unsigned vm_count;
 
 /* Fills the parts that belong to this layer. */
-void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const struct vm_ops *ops, void *machine);
+void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const struct vm_ops *ops,
+             void *machine);
 
 /* Power-on or reset: clock to 0, queues empty, then ops->reset. */
 bool vm_reset(struct vm *vm);

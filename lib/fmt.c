@@ -22,7 +22,8 @@ static void put(struct output *out, char c)
     out->length++;
 }
 
-static void put_padded(struct output *out, const struct conversion *how, const char *prefix, const char *text, size_t length)
+static void put_padded(struct output *out, const struct conversion *how, const char *prefix, const char *text,
+                       size_t length)
 {
     size_t prefix_length = strlen(prefix);
     size_t total = length + prefix_length;
@@ -44,8 +45,8 @@ static void put_padded(struct output *out, const struct conversion *how, const c
             put(out, ' ');
 }
 
-static void put_number(struct output *out, const struct conversion *how, uint64_t value, unsigned base, bool upper,
-                       const char *prefix)
+static void put_number(struct output *out, const struct conversion *how, uint64_t value, unsigned base,
+                       bool upper, const char *prefix)
 {
     char digits[96];
     size_t at = sizeof digits;
@@ -160,7 +161,8 @@ static void convert(struct output *out, struct conversion *how, char kind, va_li
     case 'd':
     case 'i':
         number = take_signed(how, arguments);
-        put_number(out, how, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, 10, false, number < 0 ? "-" : "");
+        put_number(out, how, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, 10, false,
+                   number < 0 ? "-" : "");
         break;
     case 'u':
         put_number(out, how, take_unsigned(how, arguments), 10, false, "");

@@ -1,6 +1,6 @@
 /*
- * Formatting for the log: a freestanding snprintf. Supports %d %i %u %x %X %c %s %p %%, the lengths hh h l ll z, a width (also *),
- * a precision for %s and %d (also *), and the flags 0, - and ' (thousands commas).
+ * Formatting for the log: a freestanding snprintf. Supports %d %i %u %x %X %c %s %p %%, the lengths hh h l ll
+ * z, a width (also *), a precision for %s and %d (also *), and the flags 0, - and ' (thousands commas).
  */
 #ifndef LIB_FMT_H
 #define LIB_FMT_H

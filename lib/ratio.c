@@ -41,7 +41,8 @@ static bool divide(const struct ratio *ratio, uint64_t x, uint64_t *quotient, ui
         estimate >>= ratio->shift;
     if (estimate >> 64)
         return false;
-    /* The estimate is low by at most 2: reciprocal is low by less than one of 2^63 parts, and the shift rounds down. */
+    /* The estimate is low by at most 2: reciprocal is low by less than one of 2^63 parts, and the shift
+     * rounds down. */
     uint64_t q = (uint64_t)estimate;
     uint128 rest = product - (uint128)q * ratio->den;
     while (rest >= ratio->den) {

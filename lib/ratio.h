@@ -1,9 +1,10 @@
 /*
- * Exact conversion between two clocks: floor and ceil of x * num / den in 128-bit arithmetic, without a division at
- * run time (the reciprocal is made once) and without ever dropping a remainder.
+ * Exact conversion between two clocks: floor and ceil of x * num / den in 128-bit arithmetic, without a
+ * division at run time (the reciprocal is made once) and without ever dropping a remainder.
  *
- * A `struct grid` is the edge grid of a clock seen from guest cycles: edge k of a clock of `hz_num / hz_den` Hz stands at
- * ceil(k * f * hz_den / hz_num) guest cycles (design: "The time model"). All device clocks use it, so they cannot drift apart.
+ * A `struct grid` is the edge grid of a clock seen from guest cycles: edge k of a clock of `hz_num / hz_den`
+ * Hz stands at ceil(k * f * hz_den / hz_num) guest cycles (design: "The time model"). All device clocks use
+ * it, so they cannot drift apart.
  *
  * Pure arithmetic: callable from any context. Results past 2^64 - 1 saturate to UINT64_MAX.
  */
@@ -27,8 +28,8 @@ uint64_t ratio_floor_wide(const struct ratio *ratio, uint64_t x);
 uint64_t ratio_ceil(const struct ratio *ratio, uint64_t x);
 
 /*
- * With num < den shift is 64 or more, and the quotient fits 64 bits. It is low by at most 2 (see divide()), so that the rest is below 3 den: its low 64 bits
- * are all of it.
+ * With num < den shift is 64 or more, and the quotient fits 64 bits. It is low by at most 2 (see divide()),
+ * so that the rest is below 3 den: its low 64 bits are all of it.
  */
 static inline uint64_t ratio_floor(const struct ratio *ratio, uint64_t x)
 {
@@ -49,7 +50,8 @@ struct grid {
 /* A clock of hz_num / hz_den Hz on a guest clock of guest_hz (each product below 2^63). */
 void grid_init(struct grid *grid, uint64_t guest_hz, uint64_t hz_num, uint64_t hz_den);
 
-/* How many edges have passed at `guest_cycles`; edge 0 stands at cycle 0. The last passed edge is at or before it. */
+/* How many edges have passed at `guest_cycles`; edge 0 stands at cycle 0. The last passed edge is at or
+ * before it. */
 static inline uint64_t grid_edges(const struct grid *grid, uint64_t guest_cycles)
 {
     return ratio_floor(&grid->edges, guest_cycles);

@@ -1,4 +1,5 @@
-/* Memory and string functions for ring 0. String instructions by quadwords: fast enough on every CPU, small on all. */
+/* Memory and string functions for ring 0. String instructions by quadwords: fast enough on every CPU, small
+ * on all. */
 #include "lib/string.h"
 #include "lib/base.h"
 

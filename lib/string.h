@@ -1,5 +1,6 @@
 /*
- * The memory and string functions of <string.h> that Verge uses, with their C11 meaning. In the host build libc supplies them.
+ * The memory and string functions of <string.h> that Verge uses, with their C11 meaning. In the host build
+ * libc supplies them.
  */
 #ifndef LIB_STRING_H
 #define LIB_STRING_H
@@ -16,9 +17,10 @@ int strncmp(const char *left, const char *right, size_t count);
 char *strchr(const char *string, int character);
 
 #ifndef VERGE_HOST
-/* So that small copies of constant size become a few moves: a freestanding compiler doesn't take the plain names for what they are. */
+/* So that small copies of constant size become a few moves: a freestanding compiler doesn't take the plain
+ * names for what they are. */
 #define memcpy(destination, source, count) __builtin_memcpy(destination, source, count)
-#define memset(destination, value, count) __builtin_memset(destination, value, count)
+#define memset(destination, value, count)  __builtin_memset(destination, value, count)
 #endif
 
 #endif

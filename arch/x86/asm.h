@@ -134,16 +134,16 @@ static inline bool wrmsr_safe(uint32_t index, uint64_t value)
     return ok;
 }
 
-#define DEFINE_CR(n)                                                                                                     \
-    static inline uint64_t read_cr##n(void)                                                                              \
-    {                                                                                                                    \
-        uint64_t value;                                                                                                  \
-        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                               \
-        return value;                                                                                                    \
-    }                                                                                                                    \
-    static inline void write_cr##n(uint64_t value)                                                                       \
-    {                                                                                                                    \
-        __asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                                   \
+#define DEFINE_CR(n)                                                                                         \
+    static inline uint64_t read_cr##n(void)                                                                  \
+    {                                                                                                        \
+        uint64_t value;                                                                                      \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                   \
+        return value;                                                                                        \
+    }                                                                                                        \
+    static inline void write_cr##n(uint64_t value)                                                           \
+    {                                                                                                        \
+        __asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                       \
     }
 DEFINE_CR(0)
 DEFINE_CR(2)
@@ -156,47 +156,47 @@ static inline void invlpg(const void *address)
     __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
-#define CR0_PE BIT64(0)
-#define CR0_MP BIT64(1)
-#define CR0_EM BIT64(2)
-#define CR0_TS BIT64(3)
-#define CR0_ET BIT64(4)
-#define CR0_NE BIT64(5)
-#define CR0_WP BIT64(16)
-#define CR0_AM BIT64(18)
-#define CR0_NW BIT64(29)
-#define CR0_CD BIT64(30)
-#define CR0_PG BIT64(31)
-#define CR4_PAE BIT64(5)
-#define CR4_MCE BIT64(6)
-#define CR4_OSFXSR BIT64(9)
-#define CR4_UMIP BIT64(11)
-#define CR4_PCIDE BIT64(17)
+#define CR0_PE      BIT64(0)
+#define CR0_MP      BIT64(1)
+#define CR0_EM      BIT64(2)
+#define CR0_TS      BIT64(3)
+#define CR0_ET      BIT64(4)
+#define CR0_NE      BIT64(5)
+#define CR0_WP      BIT64(16)
+#define CR0_AM      BIT64(18)
+#define CR0_NW      BIT64(29)
+#define CR0_CD      BIT64(30)
+#define CR0_PG      BIT64(31)
+#define CR4_PAE     BIT64(5)
+#define CR4_MCE     BIT64(6)
+#define CR4_OSFXSR  BIT64(9)
+#define CR4_UMIP    BIT64(11)
+#define CR4_PCIDE   BIT64(17)
 #define CR4_OSXSAVE BIT64(18)
-#define CR4_SMEP BIT64(20)
-#define CR4_SMAP BIT64(21)
+#define CR4_SMEP    BIT64(20)
+#define CR4_SMAP    BIT64(21)
 
-#define EFER_SCE BIT64(0)
-#define EFER_LME BIT64(8)
-#define EFER_LMA BIT64(10)
-#define EFER_NXE BIT64(11)
+#define EFER_SCE  BIT64(0)
+#define EFER_LME  BIT64(8)
+#define EFER_LMA  BIT64(10)
+#define EFER_NXE  BIT64(11)
 #define EFER_SVME BIT64(12)
 
-#define MSR_APIC_BASE 0x1Bu
-#define MSR_PAT 0x277u
-#define MSR_EFER 0xC0000080u
-#define MSR_STAR 0xC0000081u
-#define MSR_LSTAR 0xC0000082u
-#define MSR_CSTAR 0xC0000083u
-#define MSR_SFMASK 0xC0000084u
-#define MSR_FS_BASE 0xC0000100u
-#define MSR_GS_BASE 0xC0000101u
+#define MSR_APIC_BASE      0x1Bu
+#define MSR_PAT            0x277u
+#define MSR_EFER           0xC0000080u
+#define MSR_STAR           0xC0000081u
+#define MSR_LSTAR          0xC0000082u
+#define MSR_CSTAR          0xC0000083u
+#define MSR_SFMASK         0xC0000084u
+#define MSR_FS_BASE        0xC0000100u
+#define MSR_GS_BASE        0xC0000101u
 #define MSR_KERNEL_GS_BASE 0xC0000102u
-#define MSR_TSC_AUX 0xC0000103u
-#define MSR_SYSENTER_CS 0x174u
-#define MSR_SYSENTER_ESP 0x175u
-#define MSR_SYSENTER_EIP 0x176u
-#define MSR_XSS 0xDA0u
-#define MSR_SPEC_CTRL 0x48u
+#define MSR_TSC_AUX        0xC0000103u
+#define MSR_SYSENTER_CS    0x174u
+#define MSR_SYSENTER_ESP   0x175u
+#define MSR_SYSENTER_EIP   0x176u
+#define MSR_XSS            0xDA0u
+#define MSR_SPEC_CTRL      0x48u
 
 #endif

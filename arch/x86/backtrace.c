@@ -1,4 +1,5 @@
-/* Backtrace; the contract is in backtrace.h. tools/symbols.py writes the table: uint32 count, then (offset, name offset) pairs, then names. */
+/* Backtrace; the contract is in backtrace.h. tools/symbols.py writes the table: uint32 count, then (offset,
+ * name offset) pairs, then names. */
 #include "arch/x86/backtrace.h"
 #include "lib/log.h"
 
@@ -41,7 +42,8 @@ void backtrace_show(uint64_t rip, uint64_t rbp)
         uint64_t offset = 0;
         const char *name = symbol_find(rip, &offset);
 
-        log_error("#%u %016llx %s+0x%llx", depth, (unsigned long long)rip, name ? name : "?", (unsigned long long)offset);
+        log_error("#%u %016llx %s+0x%llx", depth, (unsigned long long)rip, name ? name : "?",
+                  (unsigned long long)offset);
         if (rbp < (uint64_t)(uintptr_t)image_start || rbp > (uint64_t)(uintptr_t)image_end - 16 || rbp & 7)
             return;
         const uint64_t *frame = (const uint64_t *)(uintptr_t)rbp;

@@ -38,17 +38,20 @@ const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count
     *count = 0;
     if (cpuid(0x80000000, 0).eax < 0x80000007 || !(cpuid(0x80000007, 0).edx & BIT(8)))
         if (*count < most)
-            warnings[(*count)++] = "the TSC of this CPU is not invariant: guest time is right only while the CPU keeps one speed";
+            warnings[(*count)++] = "the TSC of this CPU is not invariant: guest time is right only while the "
+                                   "CPU keeps one speed";
     if (cpuid(1, 0).ecx & BIT(31))
         if (*count < most)
-            warnings[(*count)++] = "under a hypervisor: guest time holds only as far as that one doesn't preempt Verge";
+            warnings[(*count)++] =
+                "under a hypervisor: guest time holds only as far as that one doesn't preempt Verge";
     return svm_preflight();
 }
 
 bool cpu_init_virtualisation(void)
 {
     if (!host_lapic_init()) {
-        log_error("this CPU has no local APIC, whose timer Verge needs: enable it in the firmware's CPU settings");
+        log_error(
+            "this CPU has no local APIC, whose timer Verge needs: enable it in the firmware's CPU settings");
         return false;
     }
     oneshot_init();

@@ -1,9 +1,10 @@
 /*
- * How the machine ends: power-off and reset, each by the best way that this machine has, then by those that most have. The exit port of
- * emulators (QEMU isa-debug-exit at F4h, harmless elsewhere) comes first, since it alone carries a code.
- * Left out: a reset register in memory, and AML methods before S5 (_PTS, _GTS). Any context, interrupts off.
- * Sources: ACPI Specification 6.4, "Reset Register", "PM1 Control Registers", "Legacy/ACPI Select and the SCI_EN Bit"; Intel ICH9 Family
- * Datasheet, "RST_CNT: Reset Control Register"; PCI Local Bus Specification 3.0, "Configuration Mechanism #1".
+ * How the machine ends: power-off and reset, each by the best way that this machine has, then by those that
+ * most have. The exit port of emulators (QEMU isa-debug-exit at F4h, harmless elsewhere) comes first, since
+ * it alone carries a code. Left out: a reset register in memory, and AML methods before S5 (_PTS, _GTS). Any
+ * context, interrupts off. Sources: ACPI Specification 6.4, "Reset Register", "PM1 Control Registers",
+ * "Legacy/ACPI Select and the SCI_EN Bit"; Intel ICH9 Family Datasheet, "RST_CNT: Reset Control Register";
+ * PCI Local Bus Specification 3.0, "Configuration Mechanism #1".
  */
 #include "arch/x86/api/machine.h"
 #include "arch/x86/api/phys.h"
@@ -12,18 +13,18 @@
 #include "arch/x86/host/acpi.h"
 #include "lib/log.h"
 
-#define PORT_DEBUG_EXIT 0xF4
+#define PORT_DEBUG_EXIT    0xF4
 #define PORT_RESET_CONTROL 0xCF9
 #define PORT_I8042_COMMAND 0x64
-#define PORT_PCI_ADDRESS 0xCF8
-#define PORT_PCI_DATA 0xCFC
-#define PCI_ENABLE 0x80000000u
-#define PM1_SCI_EN BIT(0)
-#define PM1_SLP_TYP(type) ((type) << 10)
-#define PM1_SLP_EN BIT(13)
-#define MODE_WAIT_CYCLES (UINT64_C(1) << 32) /* a second or more: firmware may take its time */
-#define RESET_WAIT_CYCLES (UINT64_C(1) << 26) /* some 20 ms for one way to show before the next is tried */
-#define BOOT_MAP_END BIT64(32)
+#define PORT_PCI_ADDRESS   0xCF8
+#define PORT_PCI_DATA      0xCFC
+#define PCI_ENABLE         0x80000000u
+#define PM1_SCI_EN         BIT(0)
+#define PM1_SLP_TYP(type)  ((type) << 10)
+#define PM1_SLP_EN         BIT(13)
+#define MODE_WAIT_CYCLES   (UINT64_C(1) << 32) /* a second or more: firmware may take its time */
+#define RESET_WAIT_CYCLES  (UINT64_C(1) << 26) /* some 20 ms for one way to show before the next is tried */
+#define BOOT_MAP_END       BIT64(32)
 
 static struct acpi_info acpi;
 
@@ -47,9 +48,10 @@ void machine_read_tables(uint64_t rsdp)
         log_info("ACPI: no tables");
         return;
     }
-    log_info("ACPI: HPET at %llx, PM timer at port %x, PM1 control at ports %x and %x, S5 %s, reset register %s",
-             (unsigned long long)acpi.hpet_base, acpi.pm_timer_port, acpi.pm1a_control, acpi.pm1b_control,
-             acpi.s5_known ? "known" : "unknown", acpi.reset_known ? "known" : "unknown");
+    log_info(
+        "ACPI: HPET at %llx, PM timer at port %x, PM1 control at ports %x and %x, S5 %s, reset register %s",
+        (unsigned long long)acpi.hpet_base, acpi.pm_timer_port, acpi.pm1a_control, acpi.pm1b_control,
+        acpi.s5_known ? "known" : "unknown", acpi.reset_known ? "known" : "unknown");
 }
 
 static void wait_cycles(uint64_t cycles)
@@ -70,7 +72,8 @@ static void enter_acpi_mode(void)
     if (!acpi.smi_command || (inw(acpi.pm1a_control) & PM1_SCI_EN))
         return;
     outb(acpi.smi_command, acpi.acpi_enable);
-    for (uint64_t start = rdtsc(); !(inw(acpi.pm1a_control) & PM1_SCI_EN) && rdtsc() - start < MODE_WAIT_CYCLES;)
+    for (uint64_t start = rdtsc();
+         !(inw(acpi.pm1a_control) & PM1_SCI_EN) && rdtsc() - start < MODE_WAIT_CYCLES;)
         __asm__ volatile("pause");
 }
 
@@ -102,7 +105,8 @@ _Noreturn void machine_power_off(unsigned code)
 
 static void write_reset_register(void)
 {
-    unsigned device = (unsigned)(acpi.reset_address >> 32), function = (unsigned)(acpi.reset_address >> 16) & 7;
+    unsigned device = (unsigned)(acpi.reset_address >> 32),
+             function = (unsigned)(acpi.reset_address >> 16) & 7;
     unsigned offset = (unsigned)acpi.reset_address & 0xFF;
 
     if (!acpi.reset_known)
@@ -126,6 +130,6 @@ _Noreturn void machine_reboot(void)
     outb(PORT_I8042_COMMAND, 0xFE);
     wait_cycles(RESET_WAIT_CYCLES);
     /* An empty IDT and an exception: the CPU shuts down, which resets every PC. */
-    __asm__ volatile("lidt %0; int3" : : "m"(*(const char (*)[10])"\0\0\0\0\0\0\0\0\0"));
+    __asm__ volatile("lidt %0; int3" : : "m"(*(const char(*)[10]) "\0\0\0\0\0\0\0\0\0"));
     machine_halt();
 }

@@ -46,7 +46,8 @@ static void map_page(uint64_t virtual, uint64_t physical, unsigned level, uint64
 
     for (unsigned at = 4; at > level; at--)
         table = next_table(&table[virtual >> (12 + 9 * (at - 1)) & 511]);
-    table[virtual >> (12 + 9 * (level - 1)) & 511] = physical | flags | PTE_P | PTE_A | PTE_D | (level > 1 ? PTE_LARGE : 0);
+    table[virtual >> (12 + 9 * (level - 1)) & 511] =
+        physical | flags | PTE_P | PTE_A | PTE_D | (level > 1 ? PTE_LARGE : 0);
 }
 
 /* Maps a range with the largest pages that fit. */
@@ -84,7 +85,8 @@ static void map_image(const struct boot_info *info)
     }
 }
 
-/* Maps [start, end) of the direct map, leaving out the image: its pages have one address only, so W^X holds for them. */
+/* Maps [start, end) of the direct map, leaving out the image: its pages have one address only, so W^X holds
+ * for them. */
 static void map_direct(const struct boot_info *info, uint64_t start, uint64_t end)
 {
     uint64_t image_first = info->image_base, image_last = info->image_base + info->image_size;

@@ -1,4 +1,5 @@
-/* The monitor's own address space: W^X, NX, null page and stack guards unmapped. Source: AMD64 APM vol. 2 "Page Translation and Protection". */
+/* The monitor's own address space: W^X, NX, null page and stack guards unmapped. Source: AMD64 APM vol. 2
+ * "Page Translation and Protection". */
 #ifndef ARCH_X86_PAGING_H
 #define ARCH_X86_PAGING_H
 
@@ -9,21 +10,22 @@
 /* Where device registers are mapped, uncached. */
 #define DEVICE_MAP 0xFFFFC00000000000u
 
-#define PTE_P BIT64(0)
-#define PTE_W BIT64(1)
-#define PTE_U BIT64(2)
-#define PTE_PWT BIT64(3)
-#define PTE_PCD BIT64(4)
-#define PTE_A BIT64(5)
-#define PTE_D BIT64(6)
-#define PTE_LARGE BIT64(7)
-#define PTE_NX BIT64(63)
+#define PTE_P       BIT64(0)
+#define PTE_W       BIT64(1)
+#define PTE_U       BIT64(2)
+#define PTE_PWT     BIT64(3)
+#define PTE_PCD     BIT64(4)
+#define PTE_A       BIT64(5)
+#define PTE_D       BIT64(6)
+#define PTE_LARGE   BIT64(7)
+#define PTE_NX      BIT64(63)
 #define PTE_ADDRESS 0x000FFFFFFFFFF000u
 
 /* Maps device registers uncached; returns their address. */
 volatile void *paging_map_device(uint64_t physical, uint64_t size);
 
-/* phys.c: the machine's RAM, and the modules wherever they are, as sorted disjoint ranges; false past the last. */
+/* phys.c: the machine's RAM, and the modules wherever they are, as sorted disjoint ranges; false past the
+ * last. */
 bool phys_ram_range(unsigned index, uint64_t *start, uint64_t *end);
 
 /* First physical address beyond what this CPU can address, at most 2^46 (what the direct map holds). */

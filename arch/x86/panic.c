@@ -27,7 +27,8 @@ _Noreturn void panic(const char *format, ...)
     if (!panicking) {
         panicking = true;
         log_error("PANIC: %s", text);
-        backtrace_show((uint64_t)(uintptr_t)__builtin_return_address(0), (uint64_t)(uintptr_t)__builtin_frame_address(0));
+        backtrace_show((uint64_t)(uintptr_t)__builtin_return_address(0),
+                       (uint64_t)(uintptr_t)__builtin_frame_address(0));
         if (panic_hook)
             panic_hook();
     }

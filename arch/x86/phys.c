@@ -7,7 +7,7 @@
 #include "lib/string.h"
 
 #define RANGES_MAX 256
-#define FIRST_MB 0x100000u
+#define FIRST_MB   0x100000u
 
 struct range {
     uint64_t start, end;
@@ -31,7 +31,8 @@ static void insert_at(unsigned index, uint64_t start, uint64_t end)
     if (start >= end)
         return;
     if (range_count == RANGES_MAX) {
-        log_warning("memory map too fragmented: %llu KB left unused", (unsigned long long)(end - start) >> 10);
+        log_warning("memory map too fragmented: %llu KB left unused",
+                    (unsigned long long)(end - start) >> 10);
         return;
     }
     for (unsigned i = range_count; i > index; i--)

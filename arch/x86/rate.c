@@ -3,11 +3,13 @@
 #include "lib/ratio.h"
 
 #define AS_PER_SECOND UINT64_C(1000000000000000000)
-#define MEASURE_AS (AS_PER_SECOND / 100) /* 10 ms */
-#define COUNTS_MOST 100u                 /* times 10 ms: the most that one measurement may take */
-#define TRIES 3
-#define GOOD_PPM 500u
-#define READS 8 /* at each end, of which the shortest counts: the first are slowed down by cold caches, any by an SMI */
+#define MEASURE_AS    (AS_PER_SECOND / 100) /* 10 ms */
+#define COUNTS_MOST   100u                  /* times 10 ms: the most that one measurement may take */
+#define TRIES         3
+#define GOOD_PPM      500u
+#define READS                                                                                                \
+    8 /* at each end, of which the shortest counts: the first are slowed down by cold caches, any by an SMI  \
+       */
 
 enum outcome { DEAD, ODD, GOOD };
 
@@ -24,12 +26,14 @@ uint64_t rate_per_second(uint64_t cycles, uint64_t units_per_second, uint64_t ti
     return up ? ratio_ceil(&ratio, cycles) : ratio_floor(&ratio, cycles);
 }
 
-static bool in_order(const struct rate_counter *counter, const struct sample *first, const struct sample *second)
+static bool in_order(const struct rate_counter *counter, const struct sample *first,
+                     const struct sample *second)
 {
     return ((second->count - first->count) & counter->mask) <= counter->mask / 2;
 }
 
-/* The read that took least, among those that stand in order between their neighbours: some chip sets' PM timers give a wrong value now and then. */
+/* The read that took least, among those that stand in order between their neighbours: some chip sets' PM
+ * timers give a wrong value now and then. */
 static bool take_sample(const struct rate_counter *counter, rate_clock *clock, struct sample *best)
 {
     struct sample samples[READS];
@@ -53,13 +57,15 @@ static bool take_sample(const struct rate_counter *counter, rate_clock *clock, s
 }
 
 /* Waits until `wanted` counts have passed since `first`; GOOD with the counter's step. */
-static enum outcome wait_for(const struct rate_counter *counter, rate_clock *clock, const struct sample *first, uint64_t wanted, uint32_t *step)
+static enum outcome wait_for(const struct rate_counter *counter, rate_clock *clock,
+                             const struct sample *first, uint64_t wanted, uint32_t *step)
 {
     uint32_t now, previous = first->count, least = UINT32_MAX;
     bool seen_twice = false;
 
     for (;;) {
-        bool late = clock() - first->after > RATE_TIMEOUT_CYCLES; /* before the read: a pause between the two is no dead counter */
+        bool late = clock() - first->after >
+                    RATE_TIMEOUT_CYCLES; /* before the read: a pause between the two is no dead counter */
 
         now = counter->read(counter->device) & counter->mask;
         if (now == previous)
@@ -76,7 +82,8 @@ static enum outcome wait_for(const struct rate_counter *counter, rate_clock *clo
     return GOOD;
 }
 
-static enum outcome measure_once(const struct rate_counter *counter, rate_clock *clock, struct rate_interval *interval)
+static enum outcome measure_once(const struct rate_counter *counter, rate_clock *clock,
+                                 struct rate_interval *interval)
 {
     uint64_t wanted = MEASURE_AS / counter->period_low_as + 1, counts;
     struct sample first, last;
@@ -90,11 +97,13 @@ static enum outcome measure_once(const struct rate_counter *counter, rate_clock 
         return ODD;
     counts = (last.count - first.count) & counter->mask;
     /* Too few: a stray read ended the wait. Too many: a pause, which may have hidden a wrap. */
-    if (counts < wanted / 2 || counts > wanted * COUNTS_MOST || step > counts / 2 || last.before <= first.after ||
-        last.before - first.after > RATE_TIMEOUT_CYCLES)
+    if (counts < wanted / 2 || counts > wanted * COUNTS_MOST || step > counts / 2 ||
+        last.before <= first.after || last.before - first.after > RATE_TIMEOUT_CYCLES)
         return ODD;
-    interval->low = rate_per_second(last.before - first.after, AS_PER_SECOND, (counts + step) * counter->period_high_as, false);
-    interval->high = rate_per_second(last.after - first.before, AS_PER_SECOND, (counts - step) * counter->period_low_as, true);
+    interval->low = rate_per_second(last.before - first.after, AS_PER_SECOND,
+                                    (counts + step) * counter->period_high_as, false);
+    interval->high = rate_per_second(last.after - first.before, AS_PER_SECOND,
+                                     (counts - step) * counter->period_low_as, true);
     return interval->low > 0 && interval->high < BIT64(62) ? GOOD : ODD;
 }
 

@@ -1,7 +1,7 @@
 /*
- * Descriptor tables and the host's trap handler. NMI, #DF and #MC have stacks of their own (IST), each over an unmapped page. The monitor runs
- * with interrupts off, so a host interrupt arrives only in the windows that the run loop opens.
- * Source: AMD64 APM vol. 2 "Exceptions and Interrupts", "Task Management".
+ * Descriptor tables and the host's trap handler. NMI, #DF and #MC have stacks of their own (IST), each over
+ * an unmapped page. The monitor runs with interrupts off, so a host interrupt arrives only in the windows
+ * that the run loop opens. Source: AMD64 APM vol. 2 "Exceptions and Interrupts", "Task Management".
  */
 #include "arch/x86/trap.h"
 #include "arch/x86/api/cpu.h"
@@ -33,9 +33,9 @@ struct table_register {
     uint64_t base;
 } __attribute__((packed));
 
-#define SELECTOR_CODE 0x08
-#define SELECTOR_DATA 0x10
-#define SELECTOR_TSS 0x18
+#define SELECTOR_CODE  0x08
+#define SELECTOR_DATA  0x10
+#define SELECTOR_TSS   0x18
 #define GATE_INTERRUPT 0x8E
 
 struct fixup {
@@ -114,15 +114,15 @@ static bool fix_up(struct trap_frame *frame)
 
 static void show_frame(const struct trap_frame *f)
 {
-    log_error("vector %llu error %llx rip %016llx rsp %016llx rflags %llx cr2 %016llx", (unsigned long long)f->vector,
-              (unsigned long long)f->error_code, (unsigned long long)f->rip, (unsigned long long)f->rsp,
-              (unsigned long long)f->rflags, (unsigned long long)read_cr2());
-    log_error("rax %016llx rbx %016llx rcx %016llx rdx %016llx", (unsigned long long)f->rax, (unsigned long long)f->rbx,
-              (unsigned long long)f->rcx, (unsigned long long)f->rdx);
-    log_error("rsi %016llx rdi %016llx rbp %016llx r8  %016llx", (unsigned long long)f->rsi, (unsigned long long)f->rdi,
-              (unsigned long long)f->rbp, (unsigned long long)f->r8);
-    log_error("r9  %016llx r10 %016llx r11 %016llx r12 %016llx", (unsigned long long)f->r9, (unsigned long long)f->r10,
-              (unsigned long long)f->r11, (unsigned long long)f->r12);
+    log_error("vector %llu error %llx rip %016llx rsp %016llx rflags %llx cr2 %016llx",
+              (unsigned long long)f->vector, (unsigned long long)f->error_code, (unsigned long long)f->rip,
+              (unsigned long long)f->rsp, (unsigned long long)f->rflags, (unsigned long long)read_cr2());
+    log_error("rax %016llx rbx %016llx rcx %016llx rdx %016llx", (unsigned long long)f->rax,
+              (unsigned long long)f->rbx, (unsigned long long)f->rcx, (unsigned long long)f->rdx);
+    log_error("rsi %016llx rdi %016llx rbp %016llx r8  %016llx", (unsigned long long)f->rsi,
+              (unsigned long long)f->rdi, (unsigned long long)f->rbp, (unsigned long long)f->r8);
+    log_error("r9  %016llx r10 %016llx r11 %016llx r12 %016llx", (unsigned long long)f->r9,
+              (unsigned long long)f->r10, (unsigned long long)f->r11, (unsigned long long)f->r12);
     log_error("r13 %016llx r14 %016llx r15 %016llx", (unsigned long long)f->r13, (unsigned long long)f->r14,
               (unsigned long long)f->r15);
 }

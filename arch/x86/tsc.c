@@ -1,11 +1,11 @@
 /*
- * The rate of the host's TSC. It is measured against the HPET, the ACPI PM timer or channel 2 of the 8254, the first of them that is there and
- * counts; each has a time-out in TSC cycles. CPUID leaf 15h or a hypervisor's leaf 40000010h is believed where the measurement agrees (some
- * emulators' leaves are fiction); else the measured rate is rounded to the coarsest value inside the error interval (rate.h), so that it does not
- * depend on the phase of the boot.
- * Boot CPU, once, after memory_map_init() and machine_read_tables(). Contract: api/cpu.h.
- * Sources: Intel SDM vol. 2 "CPUID" leaf 15h; ACPI Specification 6.4, "Power Management Timer"; Intel 8254 datasheet, "Mode 0" and "Write
- * Operations"; for the HPET see host/hpet.h.
+ * The rate of the host's TSC. It is measured against the HPET, the ACPI PM timer or channel 2 of the 8254,
+ * the first of them that is there and counts; each has a time-out in TSC cycles. CPUID leaf 15h or a
+ * hypervisor's leaf 40000010h is believed where the measurement agrees (some emulators' leaves are fiction);
+ * else the measured rate is rounded to the coarsest value inside the error interval (rate.h), so that it does
+ * not depend on the phase of the boot. Boot CPU, once, after memory_map_init() and machine_read_tables().
+ * Contract: api/cpu.h. Sources: Intel SDM vol. 2 "CPUID" leaf 15h; ACPI Specification 6.4, "Power Management
+ * Timer"; Intel 8254 datasheet, "Mode 0" and "Write Operations"; for the HPET see host/hpet.h.
  */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/asm.h"
@@ -15,21 +15,21 @@
 #include "lib/log.h"
 
 /* CLK = 13,125,000 / 11 Hz; some emulators take the next whole number, 0.15 ppm faster. */
-#define PIT_HZ_NUM 13125000u
-#define PIT_HZ_DEN 11u
-#define PIT_HZ_HIGH 1193182u
+#define PIT_HZ_NUM   13125000u
+#define PIT_HZ_DEN   11u
+#define PIT_HZ_HIGH  1193182u
 #define PIT_CHANNEL2 0x42
-#define PIT_CONTROL 0x43
-#define PORT61 0x61
-#define PIT_COUNT 59660u /* about 50 ms */
+#define PIT_CONTROL  0x43
+#define PORT61       0x61
+#define PIT_COUNT    59660u /* about 50 ms */
 
 /* The specification says 3.579545 MHz; the crystal is made for 315/88 MHz, 0.13 ppm faster. */
-#define PM_PERIOD_LOW_AS UINT64_C(279365079365)
+#define PM_PERIOD_LOW_AS  UINT64_C(279365079365)
 #define PM_PERIOD_HIGH_AS UINT64_C(279365114840)
-#define PM_MASK 0xFFFFFFu /* 24 bits, 4.7 s; where it has 32, the low 24 count alike */
+#define PM_MASK           0xFFFFFFu /* 24 bits, 4.7 s; where it has 32, the low 24 count alike */
 
 #define CPUID_TOLERANCE 1000u /* parts: crystals of one board differ by less than 0.1 % */
-#define FALLBACK_HZ UINT64_C(1000000000)
+#define FALLBACK_HZ     UINT64_C(1000000000)
 
 static uint64_t tsc_hz;
 
@@ -46,7 +46,8 @@ static bool measure_by_hpet(struct rate_interval *interval)
     if (!base)
         return false;
     if (!host_hpet_start(base, &counter)) {
-        log_warning("the HPET at %llx is none that keeps to its specification: not used", (unsigned long long)base);
+        log_warning("the HPET at %llx is none that keeps to its specification: not used",
+                    (unsigned long long)base);
         return false;
     }
     bool counts = rate_measure(&counter, rdtsc_ordered, interval);
@@ -104,7 +105,8 @@ static bool measure_by_pit(struct rate_interval *interval)
     if (!out || low_at == loaded)
         return false;
     /* The count loads at the next CLK edge, OUT rises N edges later: N to N + 1 periods after the write. */
-    interval->low = rate_per_second(low_at - loaded, PIT_HZ_NUM, (uint64_t)PIT_HZ_DEN * (PIT_COUNT + 1), false);
+    interval->low =
+        rate_per_second(low_at - loaded, PIT_HZ_NUM, (uint64_t)PIT_HZ_DEN * (PIT_COUNT + 1), false);
     interval->high = rate_per_second(risen - before, PIT_HZ_HIGH, PIT_COUNT, true);
     return true;
 }
@@ -146,7 +148,8 @@ static bool measure(struct rate_interval *interval, const char **source)
 
 static bool agrees(uint64_t hz, const struct rate_interval *interval)
 {
-    return hz >= interval->low - interval->low / CPUID_TOLERANCE && hz <= interval->high + interval->high / CPUID_TOLERANCE;
+    return hz >= interval->low - interval->low / CPUID_TOLERANCE &&
+           hz <= interval->high + interval->high / CPUID_TOLERANCE;
 }
 
 void cpu_init_time(uint64_t override_hz)
@@ -162,14 +165,17 @@ void cpu_init_time(uint64_t override_hz)
     uint64_t claimed = from_cpuid();
     if (!measure(&interval, &source)) {
         tsc_hz = claimed ? claimed : FALLBACK_HZ;
-        log_warning("TSC rate can't be measured (HPET, PM timer and PIT don't count): %'llu Hz %s; set tsc=HZ", (unsigned long long)tsc_hz,
-                    claimed ? "as CPUID says" : "assumed");
+        log_warning(
+            "TSC rate can't be measured (HPET, PM timer and PIT don't count): %'llu Hz %s; set tsc=HZ",
+            (unsigned long long)tsc_hz, claimed ? "as CPUID says" : "assumed");
         return;
     }
     bool believed = claimed && agrees(claimed, &interval);
     tsc_hz = believed ? claimed : rate_coarsest(interval.low, interval.high);
     if (claimed && !believed)
-        log_warning("CPUID's TSC rate of %'llu Hz is not what is measured: not used", (unsigned long long)claimed);
-    log_info("TSC %'llu Hz, from %s%s (%'llu to %'llu)", (unsigned long long)tsc_hz, believed ? "CPUID, checked with " : "", source,
-             (unsigned long long)interval.low, (unsigned long long)interval.high);
+        log_warning("CPUID's TSC rate of %'llu Hz is not what is measured: not used",
+                    (unsigned long long)claimed);
+    log_info("TSC %'llu Hz, from %s%s (%'llu to %'llu)", (unsigned long long)tsc_hz,
+             believed ? "CPUID, checked with " : "", source, (unsigned long long)interval.low,
+             (unsigned long long)interval.high);
 }

@@ -1,7 +1,8 @@
 /*
- * What a device answers on the port or memory bus. A region is a base, a length, the access widths that it takes, and its operations.
- * The bus refuses overlaps, splits an access of a width that the region does not take into narrower ones (low address first), makes
- * the offset relative, and answers unclaimed reads with all ones, counted. A handler never charges time.
+ * What a device answers on the port or memory bus. A region is a base, a length, the access widths that it
+ * takes, and its operations. The bus refuses overlaps, splits an access of a width that the region does not
+ * take into narrower ones (low address first), makes the offset relative, and answers unclaimed reads with
+ * all ones, counted. A handler never charges time.
  */
 #ifndef HV_DEVAPI_BUS_H
 #define HV_DEVAPI_BUS_H
@@ -19,7 +20,8 @@ struct bus_ops {
 struct bus_region {
     uint64_t base;
     uint64_t length;
-    unsigned widths; /* a mask: 1 | 2 | 4 | 8; must hold 1 unless base and length are multiples of the smallest width */
+    unsigned widths; /* a mask: 1 | 2 | 4 | 8; must hold 1 unless base and length are multiples of the
+                        smallest width */
     const struct bus_ops *ops;
     void *opaque;
     const char *name; /* device and register block, for the log: "i8254 counters" */

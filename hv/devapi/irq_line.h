@@ -1,6 +1,6 @@
 /*
- * An interrupt line: a device owns the line and sets its level; who listens is wired in guest/. Level only, never a pulse: edges are the
- * receiver's to find. Setting an unchanged level does nothing.
+ * An interrupt line: a device owns the line and sets its level; who listens is wired in guest/. Level only,
+ * never a pulse: edges are the receiver's to find. Setting an unchanged level does nothing.
  */
 #ifndef HV_DEVAPI_IRQ_LINE_H
 #define HV_DEVAPI_IRQ_LINE_H

@@ -1,17 +1,18 @@
 /*
- * Fuzzes the reader of ACPI tables. The input is memory from E0000h on, zero behind it, with the loader's root pointer at E0000h; its first byte
- * says whether checksums are mended as the reader looks (else hardly any table would be read) and whether the loader gives its pointer. Each
- * piece that is shown is a copy of exactly that size, so that ASan sees a step outside; what comes out must keep acpi.h's promises.
+ * Fuzzes the reader of ACPI tables. The input is memory from E0000h on, zero behind it, with the loader's
+ * root pointer at E0000h; its first byte says whether checksums are mended as the reader looks (else hardly
+ * any table would be read) and whether the loader gives its pointer. Each piece that is shown is a copy of
+ * exactly that size, so that ASan sees a step outside; what comes out must keep acpi.h's promises.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "arch/x86/host/acpi.h"
 
-#define BASE 0xE0000u
-#define AREA_SIZE 0x20000u
+#define BASE       0xE0000u
+#define AREA_SIZE  0x20000u
 #define COPIES_MAX 4096
-#define BYTES_MAX (64u << 20)
+#define BYTES_MAX  (64u << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,7 @@
 /*
- * The reader of ACPI tables against tables built here from the ACPI Specification 6.4's layouts: each way of finding them, each field, each way
- * of being broken. What the reader is shown are copies of exactly the size that it asked for, so that ASan sees every step outside.
+ * The reader of ACPI tables against tables built here from the ACPI Specification 6.4's layouts: each way of
+ * finding them, each field, each way of being broken. What the reader is shown are copies of exactly the size
+ * that it asked for, so that ASan sees every step outside.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,16 +13,16 @@
 #include "arch/x86/host/acpi.h"
 
 #define MEMORY_SIZE 0x110000u
-#define RSDP 0xF5A40u
-#define RSDT 0x100000u
-#define XSDT 0x100401u /* tables need no alignment */
-#define FADT 0x101003u
-#define HPET 0x102005u
-#define DSDT 0x103007u
-#define SSDT 0x104009u
-#define OTHER 0x105000u
-#define FADT_SIZE 276u
-#define HPET_BASE 0xFED00000u
+#define RSDP        0xF5A40u
+#define RSDT        0x100000u
+#define XSDT        0x100401u /* tables need no alignment */
+#define FADT        0x101003u
+#define HPET        0x102005u
+#define DSDT        0x103007u
+#define SSDT        0x104009u
+#define OTHER       0x105000u
+#define FADT_SIZE   276u
+#define HPET_BASE   0xFED00000u
 
 static uint8_t ram[MEMORY_SIZE];
 static void *copies[4096];
@@ -119,7 +120,8 @@ static void make_roots(void)
 /* A machine like QEMU's q35, with every field set; the extended ones tell other ports than the old. */
 static void make_machine(void)
 {
-    static const uint8_t s5[] = {0x08, '_', 'S', '5', '_', 0x12, 0x08, 0x04, 0x0A, 0x05, 0x0A, 0x06, 0x00, 0x00};
+    static const uint8_t s5[] = {0x08, '_',  'S',  '5',  '_',  0x12, 0x08,
+                                 0x04, 0x0A, 0x05, 0x0A, 0x06, 0x00, 0x00};
 
     memset(ram, 0, sizeof ram);
     make_rsdp(RSDP, 2);
@@ -166,7 +168,8 @@ static void expect_nothing(void)
 
     assert_false(info.found);
     assert_int_equal(info.hpet_base, none.hpet_base);
-    assert_true(!info.pm_timer_port && !info.pm1a_control && !info.pm1b_control && !info.smi_command && !info.s5_known && !info.reset_known);
+    assert_true(!info.pm_timer_port && !info.pm1a_control && !info.pm1b_control && !info.smi_command &&
+                !info.s5_known && !info.reset_known);
 }
 
 static void expect_all(void)
@@ -504,24 +507,28 @@ static void test_s5_encodings(void **state)
     assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 6, 2, 0x0A, 7, 0x0A, 3), 7 + 8 * 3);
     assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 8, 2, 0x0B, 5, 0, 0x0B, 4, 0), 5 + 8 * 4);
     assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 9, 2, 0x0C, 5, 0, 0, 0, 1), 5 + 8);
-    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 0x47, 0, 2, 0x0A, 5, 1), 5 + 8);      /* PkgLength of 2 bytes */
+    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 0x47, 0, 2, 0x0A, 5, 1),
+                     5 + 8); /* PkgLength of 2 bytes */
     assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 0xC9, 0, 0, 0, 2, 0x0A, 5, 1), 5 + 8); /* of 4 */
     assert_int_equal(FIND_S5(8, '\\', '_', 'S', '5', '_', 0x12, 4, 2, 1, 1), 9);
     /* A use of the name before its definition, and other sleep states. */
-    assert_int_equal(FIND_S5(0x70, '_', 'S', '5', '_', 8, '_', 'S', '4', '_', 0x12, 4, 2, 0, 0, 8, '_', 'S', '5', '_', 0x12, 4, 2, 1, 0), 1);
+    assert_int_equal(FIND_S5(0x70, '_', 'S', '5', '_', 8, '_', 'S', '4', '_', 0x12, 4, 2, 0, 0, 8, '_', 'S',
+                             '5', '_', 0x12, 4, 2, 1, 0),
+                     1);
 }
 
 static void test_s5_refused(void **state)
 {
     (void)state;
-    assert_int_equal(FIND_S5('_', 'S', '5', '_', 0x12, 4, 2, 1, 1), -1);                     /* nothing before it */
-    assert_int_equal(FIND_S5('\\', '_', 'S', '5', '_', 0x12, 4, 2, 1, 1), -1);               /* likewise */
-    assert_int_equal(FIND_S5(0x14, '_', 'S', '5', '_', 0x12, 4, 2, 1, 1), -1);               /* a method */
-    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x13, 4, 2, 1, 1), -1);                  /* no fixed package */
-    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 4, 1, 1, 1), -1);                  /* one element */
-    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 6, 2, 0x0A, 8, 0x0A, 0), -1);      /* no SLP_TYP */
+    assert_int_equal(FIND_S5('_', 'S', '5', '_', 0x12, 4, 2, 1, 1), -1);       /* nothing before it */
+    assert_int_equal(FIND_S5('\\', '_', 'S', '5', '_', 0x12, 4, 2, 1, 1), -1); /* likewise */
+    assert_int_equal(FIND_S5(0x14, '_', 'S', '5', '_', 0x12, 4, 2, 1, 1), -1); /* a method */
+    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x13, 4, 2, 1, 1), -1);    /* no fixed package */
+    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 4, 1, 1, 1), -1);    /* one element */
+    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 6, 2, 0x0A, 8, 0x0A, 0), -1);       /* no SLP_TYP */
     assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 8, 2, 0x0B, 5, 1, 0x0B, 4, 0), -1); /* 105h */
-    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 8, 2, 'A', 'B', 'C', 'D', 0), -1); /* a name in it */
+    assert_int_equal(FIND_S5(8, '_', 'S', '5', '_', 0x12, 8, 2, 'A', 'B', 'C', 'D', 0),
+                     -1); /* a name in it */
     static const uint8_t whole[] = {8, '_', 'S', '5', '_', 0x12, 0x49, 0, 2, 0x0B, 5, 0, 0x0A, 4};
     for (size_t size = 0; size < sizeof whole; size++)
         assert_int_equal(find_s5(whole, size), -1);

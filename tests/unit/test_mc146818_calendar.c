@@ -95,8 +95,7 @@ static void test_long_jumps_add_up(void **state)
     }
     uint8_t cmos[128] = {[RTC_B] = RTC_B_24H | RTC_B_DM, [RTC_DAY] = 31, [RTC_MONTH] = 12, [RTC_YEAR] = 99};
     cmos[RTC_CENTURY] = 99;
-    cmos[RTC_WEEKDAY] =
-        6; /* 9999-12-31 is a Friday, 0000-01-01 a Saturday */
+    cmos[RTC_WEEKDAY] = 6; /* 9999-12-31 is a Friday, 0000-01-01 a Saturday */
     mc146818_calendar_advance(cmos, 86400);
     assert_int_equal(cmos[RTC_WEEKDAY], 7);
     assert_int_equal(cmos[RTC_DAY] + cmos[RTC_MONTH], 2);

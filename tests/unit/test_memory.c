@@ -25,7 +25,8 @@ static uint32_t random_below(uint32_t limit)
 
 /* ---- fixed cases ---- */
 
-/* RAM given in pieces looks to the guest like RAM given at once, whichever side of the hole a piece ends on. */
+/* RAM given in pieces looks to the guest like RAM given at once, whichever side of the hole a piece ends on.
+ */
 static void ram_comes_in_pieces(void **state)
 {
     const uint64_t cuts[] = {PAGE, MEMORY_HOLE_START - PAGE, MEMORY_HOLE_START, MEMORY_HOLE_START + PAGE};

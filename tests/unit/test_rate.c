@@ -1,6 +1,7 @@
 /*
- * Measuring the TSC with a counter (arch/x86/rate.c): simulated clocks of known rate, with slow reads, phases, wraps, coarse steps, stray values
- * and pauses. What must hold: the true rate lies in the interval, and the interval is no wider than the reads make it.
+ * Measuring the TSC with a counter (arch/x86/rate.c): simulated clocks of known rate, with slow reads,
+ * phases, wraps, coarse steps, stray values and pauses. What must hold: the true rate lies in the interval,
+ * and the interval is no wider than the reads make it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,8 +11,8 @@
 #include "arch/x86/rate.h"
 
 #define AS_PER_SECOND UINT64_C(1000000000000000000)
-#define PM_LOW UINT64_C(279365079365)
-#define PM_HIGH UINT64_C(279365114840)
+#define PM_LOW        UINT64_C(279365079365)
+#define PM_HIGH       UINT64_C(279365114840)
 
 typedef unsigned __int128 uint128;
 
@@ -71,8 +72,11 @@ static uint32_t read_counter(const void *device)
 
 static bool measure(uint64_t low_as, uint64_t high_as, struct rate_interval *interval)
 {
-    const struct rate_counter counter = {
-        .read = read_counter, .device = &machine, .mask = machine.mask, .period_low_as = low_as, .period_high_as = high_as};
+    const struct rate_counter counter = {.read = read_counter,
+                                         .device = &machine,
+                                         .mask = machine.mask,
+                                         .period_low_as = low_as,
+                                         .period_high_as = high_as};
 
     return rate_measure(&counter, read_clock, interval);
 }
@@ -97,8 +101,9 @@ static void holds(const struct rate_interval *interval)
 /* Two brackets and two steps in 10 ms, and a little for rounding. */
 static void narrow(const struct rate_interval *interval)
 {
-    uint64_t slack = 2 * (machine.read_cost + 2 * machine.clock_cost) * 100 +
-                     (uint64_t)((uint128)2 * machine.step * machine.period_as * 100 * machine.hz / AS_PER_SECOND);
+    uint64_t slack =
+        2 * (machine.read_cost + 2 * machine.clock_cost) * 100 +
+        (uint64_t)((uint128)2 * machine.step * machine.period_as * 100 * machine.hz / AS_PER_SECOND);
 
     assert_true(interval->high - interval->low <= slack + slack / 50 + machine.hz / 1000000 + 2);
 }
@@ -231,7 +236,8 @@ static void test_coarsest_by_trying_all(void **state)
 
         assert_true(value >= low && value <= high);
         for (uint64_t other = low; other <= high; other++) {
-            uint64_t far = value > middle ? value - middle : middle - value, near = other > middle ? other - middle : middle - other;
+            uint64_t far = value > middle ? value - middle : middle - value,
+                     near = other > middle ? other - middle : middle - other;
 
             assert_true(zeros(other) <= zeros(value));
             assert_true(zeros(other) < zeros(value) || near >= far);
@@ -260,11 +266,16 @@ static void test_per_second_rounds_outwards(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hpet_rates),       cmocka_unit_test(test_pm_timer_wraps),
-        cmocka_unit_test(test_coarse_steps),     cmocka_unit_test(test_stray_reads),
-        cmocka_unit_test(test_pauses),           cmocka_unit_test(test_long_pause),
-        cmocka_unit_test(test_dead_counter_times_out), cmocka_unit_test(test_coarsest_by_trying_all),
-        cmocka_unit_test(test_coarsest_examples), cmocka_unit_test(test_per_second_rounds_outwards),
+        cmocka_unit_test(test_hpet_rates),
+        cmocka_unit_test(test_pm_timer_wraps),
+        cmocka_unit_test(test_coarse_steps),
+        cmocka_unit_test(test_stray_reads),
+        cmocka_unit_test(test_pauses),
+        cmocka_unit_test(test_long_pause),
+        cmocka_unit_test(test_dead_counter_times_out),
+        cmocka_unit_test(test_coarsest_by_trying_all),
+        cmocka_unit_test(test_coarsest_examples),
+        cmocka_unit_test(test_per_second_rounds_outwards),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

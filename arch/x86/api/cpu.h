@@ -35,7 +35,8 @@ static inline struct cpu *this_cpu(void)
     return cpu;
 }
 
-/* The host's time-stamp counter. Not ordered against other instructions: good for marks, not for the world switch. */
+/* The host's time-stamp counter. Not ordered against other instructions: good for marks, not for the world
+ * switch. */
 static inline uint64_t host_tsc(void)
 {
     uint32_t low, high;
@@ -62,7 +63,8 @@ static inline void cpu_relax(void)
 }
 #endif
 
-/* Sets the one-shot for the idle loop: its interrupt comes `host_cycles` from now, within the timer's grain. */
+/* Sets the one-shot for the idle loop: its interrupt comes `host_cycles` from now, within the timer's grain.
+ */
 void cpu_set_timer(uint64_t host_cycles);
 
 /* timer=periodic:HZ: a free-running tick in place of the one-shot, the coarse baseline. */
@@ -72,14 +74,16 @@ void cpu_start_periodic_timer(uint32_t hz);
 struct boot_info;
 void cpu_init_early(void);
 
-/* One line on what this CPU lacks to run guests, NULL when it can; `warnings` receives up to `most` further lines, returns their number in *count. */
+/* One line on what this CPU lacks to run guests, NULL when it can; `warnings` receives up to `most` further
+ * lines, returns their number in *count. */
 const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count);
 const char *cpu_backend_name(void);
 
 /* Measures or takes over the TSC rate; override_hz 0: measure. Logs the rate with its error interval. */
 void cpu_init_time(uint64_t override_hz);
 
-/* Enables virtualisation, starts the timer, calibrates the world switch. False with a logged reason on failure. */
+/* Enables virtualisation, starts the timer, calibrates the world switch. False with a logged reason on
+ * failure. */
 bool cpu_init_virtualisation(void);
 
 #endif

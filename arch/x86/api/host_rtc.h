@@ -4,7 +4,8 @@
 
 #include "lib/base.h"
 
-/* Seconds since 1970 of the date that the host's clock shows; 0 when it has none. Reads each field; no waiting beyond one update. */
+/* Seconds since 1970 of the date that the host's clock shows; 0 when it has none. Reads each field; no
+ * waiting beyond one update. */
 uint64_t host_rtc_seconds(void);
 
 #endif

@@ -8,15 +8,18 @@
 _Noreturn void machine_halt(void);
 
 /*
- * Reads the ACPI tables for what is below and for the TSC's measurement, and logs what they say. While the boot page tables, which show the first
- * 4 GB, are active and before any memory is given out: the loader's copy of the root pointer lies in free memory. rsdp 0: searched.
+ * Reads the ACPI tables for what is below and for the TSC's measurement, and logs what they say. While the
+ * boot page tables, which show the first 4 GB, are active and before any memory is given out: the loader's
+ * copy of the root pointer lies in free memory. rsdp 0: searched.
  */
 void machine_read_tables(uint64_t rsdp);
 
-/* Ends the run with `code` (0 to 127): the emulator's exit port, then ACPI's soft-off where the tables tell how, then halt. */
+/* Ends the run with `code` (0 to 127): the emulator's exit port, then ACPI's soft-off where the tables tell
+ * how, then halt. */
 _Noreturn void machine_power_off(unsigned code);
 
-/* Resets by the register that the ACPI tables name, then CF9h, then the keyboard controller, then a triple fault. */
+/* Resets by the register that the ACPI tables name, then CF9h, then the keyboard controller, then a triple
+ * fault. */
 _Noreturn void machine_reboot(void);
 
 #endif

@@ -4,7 +4,8 @@
 
 struct boot_info;
 
-/* Leaves the boot page tables for the final ones: W^X, null page and stack guards unmapped. After phys_init(). */
+/* Leaves the boot page tables for the final ones: W^X, null page and stack guards unmapped. After
+ * phys_init(). */
 void memory_map_init(const struct boot_info *info);
 
 #endif

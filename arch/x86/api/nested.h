@@ -1,6 +1,7 @@
 /*
- * A guest-physical address space: the nested page tables (NPT, EPT) of one VM. Every change goes through one function that records the flush owed;
- * the world switch pays it at the next entry and asserts that none is left.
+ * A guest-physical address space: the nested page tables (NPT, EPT) of one VM. Every change goes through one
+ * function that records the flush owed; the world switch pays it at the next entry and asserts that none is
+ * left.
  */
 #ifndef ARCH_X86_API_NESTED_H
 #define ARCH_X86_API_NESTED_H
@@ -19,13 +20,15 @@ void nested_init(struct nested *nested, uint32_t tag);
 /* The next entry flushes: for whoever changes what translations mean otherwise. */
 void nested_owe_flush(struct nested *nested);
 
-/* Maps [gpa, gpa + size) to hpa, in the largest pages that fit. All multiples of 4 KB. Allocates tables: at VM creation only. */
+/* Maps [gpa, gpa + size) to hpa, in the largest pages that fit. All multiples of 4 KB. Allocates tables: at
+ * VM creation only. */
 void nested_map(struct nested *nested, uint64_t gpa, uint64_t hpa, uint64_t size, bool writable);
 
 /* Removes the whole leaf that holds gpa, leaving its tables; false when none was there. */
 bool nested_unmap(struct nested *nested, uint64_t gpa);
 
-/* Puts back the leaf that holds gpa after nested_unmap(); false when there never was one, or it is there. Allocates nothing. */
+/* Puts back the leaf that holds gpa after nested_unmap(); false when there never was one, or it is there.
+ * Allocates nothing. */
 bool nested_restore(struct nested *nested, uint64_t gpa);
 
 #endif

@@ -1,4 +1,5 @@
-/* Our own bugs end here: registers, a symbolised backtrace, the last trace records, then halt (or power off under onexit=). Never a guest's doing. */
+/* Our own bugs end here: registers, a symbolised backtrace, the last trace records, then halt (or power off
+ * under onexit=). Never a guest's doing. */
 #ifndef ARCH_X86_API_PANIC_H
 #define ARCH_X86_API_PANIC_H
 
@@ -6,10 +7,12 @@
 
 _Noreturn void panic(const char *format, ...) PRINTF_LIKE(1, 2);
 
-/* What the layer above adds to a panic (the trace, the end of the machine); called once, after the backtrace. */
+/* What the layer above adds to a panic (the trace, the end of the machine); called once, after the backtrace.
+ */
 void panic_set_hook(void (*hook)(void));
 
-/* Replaces the stack protector's guard. Only from a function that never returns: frames in use keep the old value. */
+/* Replaces the stack protector's guard. Only from a function that never returns: frames in use keep the old
+ * value. */
 extern uintptr_t __stack_chk_guard;
 static inline void stack_guard_seed(uint64_t seed)
 {
@@ -17,10 +20,10 @@ static inline void stack_guard_seed(uint64_t seed)
 }
 
 /* Type-checked in every build, evaluated in every build: they stand off the hot path. */
-#define ASSERT(condition)                                                                                                \
-    do {                                                                                                                 \
-        if (!(condition))                                                                                                \
-            panic("%s:%d: %s", __FILE__, __LINE__, #condition);                                                          \
+#define ASSERT(condition)                                                                                    \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            panic("%s:%d: %s", __FILE__, __LINE__, #condition);                                              \
     } while (0)
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The physical memory manager. Memory is given out at boot and never taken back: guests, their tables and the monitor's own pages live
- * as long as the machine runs, so what is here is a sorted list of free ranges, not a general allocator.
+ * The physical memory manager. Memory is given out at boot and never taken back: guests, their tables and the
+ * monitor's own pages live as long as the machine runs, so what is here is a sorted list of free ranges, not
+ * a general allocator.
  */
 #ifndef ARCH_X86_API_PHYS_H
 #define ARCH_X86_API_PHYS_H
@@ -9,7 +10,7 @@
 
 struct boot_info;
 
-#define PAGE_SIZE 4096u
+#define PAGE_SIZE    4096u
 #define PAGE_SIZE_2M 0x200000u
 #define PAGE_SIZE_1G 0x40000000u
 
@@ -17,12 +18,14 @@ struct boot_info;
 void phys_init(const struct boot_info *info);
 
 /*
- * `size` contiguous bytes (rounded up to pages) at a multiple of `alignment` (a power of two, at least a page), zeroed when `zero`.
- * Lowest address first, below 4 GB while there is room. Returns the host-physical address, 0 when no range is large enough.
+ * `size` contiguous bytes (rounded up to pages) at a multiple of `alignment` (a power of two, at least a
+ * page), zeroed when `zero`. Lowest address first, below 4 GB while there is room. Returns the host-physical
+ * address, 0 when no range is large enough.
  */
 uint64_t phys_alloc(uint64_t size, uint64_t alignment, bool zero);
 
-/* Like phys_alloc(), as a pointer in the direct map; panics when memory is out: only for the monitor's own needs at boot. */
+/* Like phys_alloc(), as a pointer in the direct map; panics when memory is out: only for the monitor's own
+ * needs at boot. */
 void *phys_alloc_own(uint64_t size);
 
 /* The direct map of all RAM. */

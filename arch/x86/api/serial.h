@@ -1,5 +1,6 @@
 /*
- * The host's serial ports. A port that does not answer is absent: writes vanish, reads find nothing, and nothing ever hangs.
+ * The host's serial ports. A port that does not answer is absent: writes vanish, reads find nothing, and
+ * nothing ever hangs.
  */
 #ifndef ARCH_X86_API_SERIAL_H
 #define ARCH_X86_API_SERIAL_H

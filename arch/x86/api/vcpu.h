@@ -1,7 +1,8 @@
 /*
- * The virtual CPU as the layers above see it; one backend per vendor stands behind it (svm/, later vmx/). run() owns both TSC readings of a
- * world switch and reports what the guest consumed between them, less the calibrated overhead, and why it stopped, in a neutral record.
- * arch never calls up: a host interrupt is an exit kind.
+ * The virtual CPU as the layers above see it; one backend per vendor stands behind it (svm/, later vmx/).
+ * run() owns both TSC readings of a world switch and reports what the guest consumed between them, less the
+ * calibrated overhead, and why it stopped, in a neutral record. arch never calls up: a host interrupt is an
+ * exit kind.
  */
 #ifndef ARCH_X86_API_VCPU_H
 #define ARCH_X86_API_VCPU_H
@@ -10,19 +11,41 @@
 #include "lib/base.h"
 
 /* General registers in the order of their encoding. */
-enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R15 = 15, REG_COUNT };
+enum {
+    REG_RAX,
+    REG_RCX,
+    REG_RDX,
+    REG_RBX,
+    REG_RSP,
+    REG_RBP,
+    REG_RSI,
+    REG_RDI,
+    REG_R8,
+    REG_R15 = 15,
+    REG_COUNT
+};
 
-enum segment_name { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS, SEGMENT_LDTR, SEGMENT_TR, SEGMENT_COUNT };
+enum segment_name {
+    SEGMENT_ES,
+    SEGMENT_CS,
+    SEGMENT_SS,
+    SEGMENT_DS,
+    SEGMENT_FS,
+    SEGMENT_GS,
+    SEGMENT_LDTR,
+    SEGMENT_TR,
+    SEGMENT_COUNT
+};
 
 /* A segment with its hidden part. */
 struct vcpu_segment {
     uint64_t base;
-    uint32_t limit;      /* in bytes */
+    uint32_t limit; /* in bytes */
     uint16_t selector;
     uint16_t attributes; /* bits 0-3 type, 4 S, 5-6 DPL, 7 P, 8 AVL, 9 L, 10 D/B, 11 G */
 };
 
-#define SEGMENT_ATTRIBUTE_L BIT(9)
+#define SEGMENT_ATTRIBUTE_L  BIT(9)
 #define SEGMENT_ATTRIBUTE_DB BIT(10)
 
 struct vcpu_table {
@@ -50,9 +73,10 @@ struct vcpu_event {
 };
 
 /*
- * The instruction at one RIP, remembered, so that a CPU that doesn't give the length of an exiting instruction needs no decoder for a loop. It holds while
- * the guest is in 64-bit code under the same CR3, and the entries of its page tables that lead there and the instruction's bytes are what they
- * were: nothing else says where the bytes at RIP come from. Filled by the layer above, which can read guest memory.
+ * The instruction at one RIP, remembered, so that a CPU that doesn't give the length of an exiting
+ * instruction needs no decoder for a loop. It holds while the guest is in 64-bit code under the same CR3, and
+ * the entries of its page tables that lead there and the instruction's bytes are what they were: nothing else
+ * says where the bytes at RIP come from. Filled by the layer above, which can read guest memory.
  */
 #define INSTRUCTION_MEMO_LEVELS 4
 struct instruction_memo {
@@ -131,7 +155,8 @@ struct vcpu {
     struct vcpu_event event; /* delivered by the next entry */
     struct exit exit;        /* what the last run ended with */
     uint64_t host_latest;    /* vcpu_limit() */
-    uint64_t lead;           /* cycles before a deadline at which the timer is aimed, at most 1/VCPU_LEAD_SHARE of the way */
+    uint64_t
+        lead; /* cycles before a deadline at which the timer is aimed, at most 1/VCPU_LEAD_SHARE of the way */
     struct nested *nested;
     struct vcpu_backend *backend;
     struct instruction_memo memo;
@@ -139,7 +164,8 @@ struct vcpu {
 
 #define VCPU_LEAD_SHARE 8 /* the same as landing_lead() has (hv/landing.h) */
 
-/* Runs are to be back by this host TSC; up to VCPU_HOST_SLACK cycles later will do, so that the timer need not be armed anew for each entry. */
+/* Runs are to be back by this host TSC; up to VCPU_HOST_SLACK cycles later will do, so that the timer need
+ * not be armed anew for each entry. */
 #define VCPU_HOST_SLACK 20000u
 static inline void vcpu_limit(struct vcpu *vcpu, uint64_t host_limit)
 {
@@ -167,20 +193,22 @@ void vcpu_create(struct vcpu *vcpu, struct nested *nested);
 /* Back to the state of creation; nested tables stay. */
 void vcpu_reset(struct vcpu *vcpu);
 
-/* The CPU changes hands: extended state, XCR0, debug registers and TSC_AUX of `from` (may be NULL) are saved, those of `to` loaded. */
+/* The CPU changes hands: extended state, XCR0, debug registers and TSC_AUX of `from` (may be NULL) are saved,
+ * those of `to` loaded. */
 void vcpu_switch(struct vcpu *from, struct vcpu *to);
 
 /*
- * Around runs: host interrupts and NMIs end a guest's run, and wait while the monitor works, so that no single entry has to see to it. Interrupts are off
- * before and after.
+ * Around runs: host interrupts and NMIs end a guest's run, and wait while the monitor works, so that no
+ * single entry has to see to it. Interrupts are off before and after.
  */
 void vcpu_hold_host(void);
 void vcpu_release_host(void);
 
 /*
- * Runs the guest until an exit; vcpu->exit tells how it ended. The guest's first RDTSC reads `tsc`. distance: guest cycles to the next deadline. vcpu->event is
- * delivered by the entry; if its delivery was cut off, it is valid again afterwards, to be delivered unchanged. Before: vcpu->exit.left is a host TSC
- * reading, as late as there is one. Between vcpu_hold_host() and vcpu_release_host().
+ * Runs the guest until an exit; vcpu->exit tells how it ended. The guest's first RDTSC reads `tsc`. distance:
+ * guest cycles to the next deadline. vcpu->event is delivered by the entry; if its delivery was cut off, it
+ * is valid again afterwards, to be delivered unchanged. Before: vcpu->exit.left is a host TSC reading, as
+ * late as there is one. Between vcpu_hold_host() and vcpu_release_host().
  *
  * No register outlives a run, so there is none for the world switch to save but the guest's.
  */
@@ -192,7 +220,8 @@ static inline void vcpu_run(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
     __asm__ volatile("call vcpu_enter"
                      : "+D"(vcpu), "+S"(tsc), "+d"(distance)
                      :
-                     : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+                     : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",
+                       "memory");
 }
 #endif
 
@@ -218,15 +247,16 @@ bool vcpu_in_32bit_code(const struct vcpu *vcpu);
 unsigned vcpu_cpl(const struct vcpu *vcpu);
 
 /*
- * What MOV CR0 and MOV CR4 do, with the checks of the CPU (and EFER.LMA as paging goes on and off). False: #GP(0), nothing changed.
- * `allowed`: the CR4 bits that this guest's CPU has.
+ * What MOV CR0 and MOV CR4 do, with the checks of the CPU (and EFER.LMA as paging goes on and off). False:
+ * #GP(0), nothing changed. `allowed`: the CR4 bits that this guest's CPU has.
  */
 bool vcpu_set_cr0(struct vcpu *vcpu, uint64_t value);
 bool vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed);
 void vcpu_set_cr2(struct vcpu *vcpu, uint64_t value);
 void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value);
 
-/* MSRs that live in the vCPU. Reading: into EDX:EAX as RDMSR does; VCPU_DONE always, one that doesn't live here reads 0. */
+/* MSRs that live in the vCPU. Reading: into EDX:EAX as RDMSR does; VCPU_DONE always, one that doesn't live
+ * here reads 0. */
 #define VCPU_DONE 1
 unsigned vcpu_read_msr(struct vcpu *vcpu, uint32_t index);
 /* False: not one of them, or a value that gives #GP. */
@@ -250,7 +280,8 @@ const struct switch_costs *vcpu_switch_costs(void);
 /* Runs that yielded less than E + X: the class was lowered. */
 uint64_t vcpu_recalibrations(void);
 
-/* Costly operations on the path from exit to entry, counted by the VERGE_COUNT build (make bench); else all zero. */
+/* Costly operations on the path from exit to entry, counted by the VERGE_COUNT build (make bench); else all
+ * zero. */
 struct hot_counts {
     uint64_t xsave, wrmsr, lapic;
 };

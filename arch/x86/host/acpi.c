@@ -1,22 +1,24 @@
-/* The reader of ACPI tables; the contract and the sources are in acpi.h. Offsets are those of the specification's tables. */
+/* The reader of ACPI tables; the contract and the sources are in acpi.h. Offsets are those of the
+ * specification's tables. */
 #include "arch/x86/host/acpi.h"
 #include "lib/string.h"
 
 #define HEADER_SIZE 36u
-#define TABLE_MAX (4u << 20) /* a longer one is taken for garbage; the largest DSDTs have a few hundred KB */
-#define ENTRIES_MAX 256u     /* of the root table, likewise */
+#define TABLE_MAX   (4u << 20) /* a longer one is taken for garbage; the largest DSDTs have a few hundred KB \
+                                */
+#define ENTRIES_MAX  256u      /* of the root table, likewise */
 #define RSDP_V1_SIZE 20u
 #define RSDP_V2_SIZE 36u
-#define RSDP_MAX 4096u
+#define RSDP_MAX     4096u
 
-#define EBDA_SEGMENT 0x40Eu
+#define EBDA_SEGMENT  0x40Eu
 #define EBDA_SEARCHED 1024u
-#define BIOS_START 0xE0000u
-#define BIOS_SIZE 0x20000u
+#define BIOS_START    0xE0000u
+#define BIOS_SIZE     0x20000u
 
-#define HPET_TABLE_SIZE 56u
-#define FADT_V1_SIZE 116u
-#define FADT_FLAG_RESET BIT(10)
+#define HPET_TABLE_SIZE      56u
+#define FADT_V1_SIZE         116u
+#define FADT_FLAG_RESET      BIT(10)
 #define FADT_FLAG_HW_REDUCED BIT(20)
 
 /* A table whose length and checksum are right. */
@@ -74,7 +76,8 @@ static const uint8_t *map(const struct reader *reader, uint64_t address, uint64_
 }
 
 /* The table at `address` when it has this signature and is sound. */
-static bool read_table(const struct reader *reader, uint64_t address, const char *signature, struct table *table)
+static bool read_table(const struct reader *reader, uint64_t address, const char *signature,
+                       struct table *table)
 {
     const uint8_t *header = map(reader, address, HEADER_SIZE);
 
@@ -91,14 +94,16 @@ static void read_hpet(struct reader *reader, uint64_t address)
 {
     struct table table;
 
-    if (reader->info->hpet_base || !read_table(reader, address, "HPET", &table) || table.length < HPET_TABLE_SIZE)
+    if (reader->info->hpet_base || !read_table(reader, address, "HPET", &table) ||
+        table.length < HPET_TABLE_SIZE)
         return;
     struct address base = address_field(&table, 40);
     if (base.space == ACPI_SPACE_MEMORY && base.value % 8 == 0)
         reader->info->hpet_base = base.value;
 }
 
-/* An I/O port of the FADT: the extended field where it is one, else the old one; 0: none. The last of `size` ports must exist too. */
+/* An I/O port of the FADT: the extended field where it is one, else the old one; 0: none. The last of `size`
+ * ports must exist too. */
 static uint16_t fadt_port(const struct table *fadt, uint32_t extended, uint32_t old, unsigned size)
 {
     struct address x = address_field(fadt, extended);
@@ -111,7 +116,8 @@ static void read_reset(const struct table *fadt, struct acpi_info *info)
 {
     struct address reset = address_field(fadt, 116);
     bool io = reset.space == ACPI_SPACE_IO && reset.value && reset.value <= 0xFFFF;
-    bool pci = reset.space == ACPI_SPACE_PCI && (reset.value >> 32) < 32 && (reset.value >> 16 & 0xFFFF) < 8 && (reset.value & 0xFFFF) < 256;
+    bool pci = reset.space == ACPI_SPACE_PCI && (reset.value >> 32) < 32 &&
+               (reset.value >> 16 & 0xFFFF) < 8 && (reset.value & 0xFFFF) < 256;
 
     if (!(field(fadt, 112, 4) & FADT_FLAG_RESET) || fadt->length < 129 || (!io && !pci))
         return;
@@ -152,12 +158,14 @@ static bool read_aml(struct reader *reader, uint64_t address, const char *signat
     struct table table;
 
     if (!info->s5_known && read_table(reader, address, signature, &table))
-        info->s5_known = acpi_find_s5(table.bytes + HEADER_SIZE, table.length - HEADER_SIZE, &info->s5_type_a, &info->s5_type_b);
+        info->s5_known = acpi_find_s5(table.bytes + HEADER_SIZE, table.length - HEADER_SIZE, &info->s5_type_a,
+                                      &info->s5_type_b);
     return info->s5_known;
 }
 
 /* Calls `visit` with the address of each table that the root table names. */
-static void for_each_table(struct reader *reader, const struct table *root, unsigned entry_size, void (*visit)(struct reader *, uint64_t))
+static void for_each_table(struct reader *reader, const struct table *root, unsigned entry_size,
+                           void (*visit)(struct reader *, uint64_t))
 {
     uint32_t count = MIN((root->length - HEADER_SIZE) / entry_size, ENTRIES_MAX);
 
@@ -186,7 +194,8 @@ static uint32_t rsdp_size(const struct reader *reader, uint64_t address)
     if (rsdp[15] < 2 || !(rsdp = map(reader, address, RSDP_V2_SIZE)))
         return RSDP_V1_SIZE;
     uint32_t length = (uint32_t)get(rsdp + 20, 4);
-    if (length < RSDP_V2_SIZE || length > RSDP_MAX || !(rsdp = map(reader, address, length)) || !sums_to_zero(rsdp, length))
+    if (length < RSDP_V2_SIZE || length > RSDP_MAX || !(rsdp = map(reader, address, length)) ||
+        !sums_to_zero(rsdp, length))
         return RSDP_V1_SIZE;
     return length;
 }

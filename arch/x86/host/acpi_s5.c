@@ -1,17 +1,18 @@
 /*
- * SLP_TYP of \_S5 by its bytes: NameOp, the name, PackageOp, then two integer constants. A name that is made in another way (in a scope of its
- * own, by a method) is not found, and power-off then falls back. Source: ACPI Specification 6.4, "ACPI Machine Language (AML) Specification":
- * "Name Objects Encoding", "Package Length Encoding", "Data Objects Encoding"; "\_Sx (System States)".
+ * SLP_TYP of \_S5 by its bytes: NameOp, the name, PackageOp, then two integer constants. A name that is made
+ * in another way (in a scope of its own, by a method) is not found, and power-off then falls back. Source:
+ * ACPI Specification 6.4, "ACPI Machine Language (AML) Specification": "Name Objects Encoding", "Package
+ * Length Encoding", "Data Objects Encoding"; "\_Sx (System States)".
  */
 #include "arch/x86/host/acpi.h"
 #include "lib/string.h"
 
-#define AML_ZERO 0x00
-#define AML_ONE 0x01
-#define AML_NAME 0x08
-#define AML_BYTE 0x0A
-#define AML_WORD 0x0B
-#define AML_DWORD 0x0C
+#define AML_ZERO    0x00
+#define AML_ONE     0x01
+#define AML_NAME    0x08
+#define AML_BYTE    0x0A
+#define AML_WORD    0x0B
+#define AML_DWORD   0x0C
 #define AML_PACKAGE 0x12
 #define SLP_TYP_MAX 7u
 
@@ -66,8 +67,9 @@ static bool read_package(struct cursor *cursor, uint8_t *type_a, uint8_t *type_b
 {
     uint8_t op, elements;
 
-    return next_byte(cursor, &op) && op == AML_PACKAGE && skip_package_length(cursor) && next_byte(cursor, &elements) && elements >= 2 &&
-           sleep_type(cursor, type_a) && sleep_type(cursor, type_b);
+    return next_byte(cursor, &op) && op == AML_PACKAGE && skip_package_length(cursor) &&
+           next_byte(cursor, &elements) && elements >= 2 && sleep_type(cursor, type_a) &&
+           sleep_type(cursor, type_b);
 }
 
 bool acpi_find_s5(const uint8_t *aml, size_t size, uint8_t *type_a, uint8_t *type_b)

@@ -4,30 +4,30 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/trap.h"
 
-#define REG_VERSION 0x30
-#define REG_TPR 0x80
-#define REG_EOI 0xB0
-#define REG_SPURIOUS 0xF0
-#define REG_ICR_LOW 0x300
-#define REG_LVT_TIMER 0x320
-#define REG_LVT_THERMAL 0x330
-#define REG_LVT_PERF 0x340
-#define REG_LVT_LINT0 0x350
-#define REG_LVT_LINT1 0x360
-#define REG_LVT_ERROR 0x370
+#define REG_VERSION       0x30
+#define REG_TPR           0x80
+#define REG_EOI           0xB0
+#define REG_SPURIOUS      0xF0
+#define REG_ICR_LOW       0x300
+#define REG_LVT_TIMER     0x320
+#define REG_LVT_THERMAL   0x330
+#define REG_LVT_PERF      0x340
+#define REG_LVT_LINT0     0x350
+#define REG_LVT_LINT1     0x360
+#define REG_LVT_ERROR     0x370
 #define REG_INITIAL_COUNT 0x380
 #define REG_CURRENT_COUNT 0x390
-#define REG_DIVIDE 0x3E0
+#define REG_DIVIDE        0x3E0
 
-#define LVT_MASKED BIT(16)
-#define SPURIOUS_ENABLE BIT(8)
-#define LVT_PERIODIC BIT(17)
-#define DIVIDE_BY_1 0xB
-#define ICR_ASSERT BIT(14)
-#define ICR_SELF (1u << 18)
+#define LVT_MASKED       BIT(16)
+#define SPURIOUS_ENABLE  BIT(8)
+#define LVT_PERIODIC     BIT(17)
+#define DIVIDE_BY_1      0xB
+#define ICR_ASSERT       BIT(14)
+#define ICR_SELF         (1u << 18)
 #define APIC_BASE_ENABLE BIT64(11)
 #define APIC_BASE_X2APIC BIT64(10)
-#define ABSENT 0xFFFFFFFFu /* what no device answers with */
+#define ABSENT           0xFFFFFFFFu /* what no device answers with */
 
 static volatile uint32_t *registers;
 
@@ -43,8 +43,8 @@ static void mask_8259(void)
 }
 
 /*
- * Switches it on, with its registers in memory. Firmware may have left it in x2APIC mode, where they are not; the only way out of that is through
- * "disabled" (APM vol. 2, "x2APIC", the mode transitions).
+ * Switches it on, with its registers in memory. Firmware may have left it in x2APIC mode, where they are not;
+ * the only way out of that is through "disabled" (APM vol. 2, "x2APIC", the mode transitions).
  */
 static void enable(uint64_t base)
 {

@@ -1,13 +1,14 @@
 /*
- * The local APIC that Verge itself drives: its one-shot timer only. xAPIC mode. Source: AMD64 APM vol. 2 "Advanced Programmable
- * Interrupt Controller (APIC)".
+ * The local APIC that Verge itself drives: its one-shot timer only. xAPIC mode. Source: AMD64 APM vol. 2
+ * "Advanced Programmable Interrupt Controller (APIC)".
  */
 #ifndef ARCH_X86_HOST_LAPIC_H
 #define ARCH_X86_HOST_LAPIC_H
 
 #include "lib/base.h"
 
-/* Masks the 8259 pair, then enables the local APIC with all local vectors masked but the timer's. False when there is none. */
+/* Masks the 8259 pair, then enables the local APIC with all local vectors masked but the timer's. False when
+ * there is none. */
 bool host_lapic_init(void);
 
 void host_lapic_eoi(void);

@@ -6,7 +6,7 @@
 #include "arch/x86/rate.h"
 
 #define MEASURE_SHARE 200u /* 1/200 s */
-#define COUNT_MAX 0x7FFFFFFFu
+#define COUNT_MAX     0x7FFFFFFFu
 
 struct oneshot host_oneshot = {.fires_at = UINT64_MAX};
 
@@ -62,8 +62,9 @@ uint32_t oneshot_count(uint64_t cycles)
 }
 
 /*
- * An interrupt that comes right behind a new arming may be the older one's, which expired meanwhile: the new one still counts then, and is not to be
- * rewritten. (Each rewriting would find the last one expired while the monitor worked, and the guest would never move.)
+ * An interrupt that comes right behind a new arming may be the older one's, which expired meanwhile: the new
+ * one still counts then, and is not to be rewritten. (Each rewriting would find the last one expired while
+ * the monitor worked, and the guest would never move.)
  */
 void oneshot_fired(void)
 {

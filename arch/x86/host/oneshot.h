@@ -1,6 +1,7 @@
 /*
- * The one-shot timer that ends guest runs: which moment it stands armed for, and the count that makes it land on a given one. Kept per CPU; the write
- * itself is done by the world switch (an entry's last act before T0) or by oneshot_arm_now() in the idle loop.
+ * The one-shot timer that ends guest runs: which moment it stands armed for, and the count that makes it land
+ * on a given one. Kept per CPU; the write itself is done by the world switch (an entry's last act before T0)
+ * or by oneshot_arm_now() in the idle loop.
  */
 #ifndef ARCH_X86_HOST_ONESHOT_H
 #define ARCH_X86_HOST_ONESHOT_H
@@ -12,11 +13,12 @@ struct oneshot {
     struct ratio ticks_per_cycle; /* timer ticks from TSC cycles, rounded down: early is safe, late never */
     struct ratio cycles_per_tick;
     uint64_t ticks_hz;
-    uint64_t distance;  /* cycles from the count's write to the guest's first instruction less the timer's own latency: A */
-    uint64_t fires_at;  /* host TSC, not before it fires; UINT64_MAX: not armed */
-    bool chased;        /* charges ate up the last arming before it fired: arm with slack */
-    bool aimed;         /* the last count was chosen for the deadline alone: no host limit, no slack */
-    bool periodic;      /* timer=periodic: a free-running tick instead, never re-armed */
+    uint64_t distance; /* cycles from the count's write to the guest's first instruction less the timer's own
+                          latency: A */
+    uint64_t fires_at; /* host TSC, not before it fires; UINT64_MAX: not armed */
+    bool chased;       /* charges ate up the last arming before it fired: arm with slack */
+    bool aimed;        /* the last count was chosen for the deadline alone: no host limit, no slack */
+    bool periodic;     /* timer=periodic: a free-running tick instead, never re-armed */
 };
 
 extern struct oneshot host_oneshot;

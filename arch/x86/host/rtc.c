@@ -3,14 +3,14 @@
 #include "arch/x86/asm.h"
 #include "lib/date.h"
 
-#define PORT_INDEX 0x70
-#define PORT_DATA 0x71
-#define REG_A 0x0A
-#define REG_B 0x0B
-#define REG_CENTURY 0x32
-#define UIP BIT(7)
-#define B_24H BIT(1)
-#define B_BINARY BIT(2)
+#define PORT_INDEX       0x70
+#define PORT_DATA        0x71
+#define REG_A            0x0A
+#define REG_B            0x0B
+#define REG_CENTURY      0x32
+#define UIP              BIT(7)
+#define B_24H            BIT(1)
+#define B_BINARY         BIT(2)
 #define UPDATE_POLLS_MAX 100000u
 
 static uint8_t read_cmos(uint8_t index)
@@ -30,7 +30,8 @@ uint64_t host_rtc_seconds(void)
         if (i == UPDATE_POLLS_MAX)
             return 0;
     uint8_t b = read_cmos(REG_B), hour_raw = read_cmos(4);
-    unsigned second = number(read_cmos(0), b), minute = number(read_cmos(2), b), hour = number(hour_raw & 0x7F, b);
+    unsigned second = number(read_cmos(0), b), minute = number(read_cmos(2), b),
+             hour = number(hour_raw & 0x7F, b);
     unsigned day = number(read_cmos(7), b), month = number(read_cmos(8), b), year = number(read_cmos(9), b);
     unsigned century = number(read_cmos(REG_CENTURY), b);
 

@@ -4,25 +4,27 @@
 #include "arch/x86/api/serial.h"
 #include "arch/x86/asm.h"
 
-#define REG_DATA 0
-#define REG_IER 1
-#define REG_FCR 2
-#define REG_LCR 3
-#define REG_MCR 4
-#define REG_LSR 5
+#define REG_DATA    0
+#define REG_IER     1
+#define REG_FCR     2
+#define REG_LCR     3
+#define REG_MCR     4
+#define REG_LSR     5
 #define REG_SCRATCH 7
 
-#define LCR_8N1 0x03
-#define LCR_DLAB 0x80
-#define MCR_DTR_RTS 0x03
+#define LCR_8N1          0x03
+#define LCR_DLAB         0x80
+#define MCR_DTR_RTS      0x03
 #define FCR_ENABLE_CLEAR 0x07
-#define LSR_DATA_READY BIT(0)
-#define LSR_THRE BIT(5)
-#define LSR_TEMT BIT(6)
+#define LSR_DATA_READY   BIT(0)
+#define LSR_THRE         BIT(5)
+#define LSR_TEMT         BIT(6)
 
 #define UART_CLOCK_HZ 1843200u
-#define FIFO_SIZE 16u
-#define DRAIN_SPINS 10000000u /* about ten seconds of port reads at 1 us: an emulator's port waits for whoever reads behind it */
+#define FIFO_SIZE     16u
+#define DRAIN_SPINS                                                                                          \
+    10000000u /* about ten seconds of port reads at 1 us: an emulator's port waits for whoever reads behind  \
+                 it */
 
 static const uint16_t base_ports[HOST_SERIAL_PORTS] = {0x3F8, 0x2F8};
 static bool present[HOST_SERIAL_PORTS];

@@ -23,8 +23,9 @@ struct svm_costs {
     int64_t entry[2]; /* plain, with an event */
     int64_t exit[CLASS_COUNT];
     uint64_t spread;
-    bool event_repeats; /* an injected interrupt is delivered again when a timer of the machine expires before the next exit (QEMU 7.2) */
-    bool shadow_lost; /* this CPU ignores the VMCB's interrupt shadow (platform-qemu.md, quirk 2) */
+    bool event_repeats; /* an injected interrupt is delivered again when a timer of the machine expires before
+                           the next exit (QEMU 7.2) */
+    bool shadow_lost;   /* this CPU ignores the VMCB's interrupt shadow (platform-qemu.md, quirk 2) */
 };
 extern struct svm_costs svm_costs;
 
@@ -34,7 +35,8 @@ struct svm_features {
 };
 extern struct svm_features svm_features;
 
-/* The clean bits of a VMCB in which nothing was changed: all but the intercepts, which share theirs with the TSC offset. */
+/* The clean bits of a VMCB in which nothing was changed: all but the intercepts, which share theirs with the
+ * TSC offset. */
 extern uint32_t svm_all_clean;
 
 #define XSAVE_AREA_SIZE 4096

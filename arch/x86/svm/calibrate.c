@@ -1,7 +1,8 @@
 /*
- * Measures what a world switch costs (E, X, the timer's distance; design: "Calibration"), with a guest of a few instructions in real mode. The guest's TSC
- * offset is minus T0, so that it reads the cycles since T0: the first RDTSC gives E at once. Every figure is the minimum over many runs;
- * nothing here is a constant of some CPU. Runs at boot on each CPU, interrupts off.
+ * Measures what a world switch costs (E, X, the timer's distance; design: "Calibration"), with a guest of a
+ * few instructions in real mode. The guest's TSC offset is minus T0, so that it reads the cycles since T0:
+ * the first RDTSC gives E at once. Every figure is the minimum over many runs; nothing here is a constant of
+ * some CPU. Runs at boot on each CPU, interrupts off.
  */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/phys.h"
@@ -13,15 +14,15 @@
 
 struct svm_costs svm_costs;
 
-#define RUNS 32
-#define NOPS 1000
-#define EVENT_PROBES 16
+#define RUNS            32
+#define NOPS            1000
+#define EVENT_PROBES    16
 #define CALIBRATION_TAG 1
 
-#define GPA_VECTORS 0x0000u /* interrupt vector table, its last entries unused */
-#define GPA_CODE 0x1000u
-#define GPA_UNMAPPED 0x8000u
-#define HANDLER 0x0F00u /* offset in the code page */
+#define GPA_VECTORS    0x0000u /* interrupt vector table, its last entries unused */
+#define GPA_CODE       0x1000u
+#define GPA_UNMAPPED   0x8000u
+#define HANDLER        0x0F00u /* offset in the code page */
 #define HANDLER_VECTOR 0x20
 
 #define RFLAGS_TF BIT64(8)
@@ -30,16 +31,17 @@ struct svm_costs svm_costs;
 static struct vcpu vcpu;
 static struct nested nested;
 static uint8_t *code;
-static uint64_t total;  /* T1 - T0 of the last run */
+static uint64_t total;   /* T1 - T0 of the last run */
 static uint64_t reading; /* EDX:EAX of the guest after it */
 static int64_t rdtsc_cost, no_op_cost;
 
-static const uint8_t rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x01, 0xD9};                    /* RDTSC; VMMCALL */
-static const uint8_t rdtsc_rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x31, 0x0F, 0x01, 0xD9};  /* RDTSC; RDTSC; VMMCALL */
-static const uint8_t rdtsc_ud2[] = {0x0F, 0x31, 0x0F, 0x0B};                           /* RDTSC; UD2 */
-static const uint8_t rdtsc_load[] = {0x0F, 0x31, 0xA0, 0x00, 0x80};                    /* RDTSC; MOV AL, [8000h] */
-static const uint8_t rdtsc_int[] = {0x0F, 0x31, 0xCD, HANDLER_VECTOR};                 /* RDTSC; INT 20h */
-static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0xEB, 0xFC};                          /* L: RDTSC; JMP L */
+static const uint8_t rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x01, 0xD9}; /* RDTSC; VMMCALL */
+static const uint8_t rdtsc_rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x31,
+                                           0x0F, 0x01, 0xD9};          /* RDTSC; RDTSC; VMMCALL */
+static const uint8_t rdtsc_ud2[] = {0x0F, 0x31, 0x0F, 0x0B};           /* RDTSC; UD2 */
+static const uint8_t rdtsc_load[] = {0x0F, 0x31, 0xA0, 0x00, 0x80};    /* RDTSC; MOV AL, [8000h] */
+static const uint8_t rdtsc_int[] = {0x0F, 0x31, 0xCD, HANDLER_VECTOR}; /* RDTSC; INT 20h */
+static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0xEB, 0xFC};          /* L: RDTSC; JMP L */
 static const uint8_t only_exit[] = {0x0F, 0x01, 0xD9};
 static const uint8_t no_ops[] = {0x90, 0x90, 0x90, 0x90};
 
@@ -174,7 +176,8 @@ static void measure_exits(void)
 
     memset(code, 0x90, HANDLER);
     memcpy(code + NOPS, only_exit, sizeof only_exit);
-    no_op_cost = (measure(&plain, yield_total) - svm_costs.entry[0] - svm_costs.exit[CLASS_INSTRUCTION]) / NOPS;
+    no_op_cost =
+        (measure(&plain, yield_total) - svm_costs.entry[0] - svm_costs.exit[CLASS_INSTRUCTION]) / NOPS;
     svm_costs.exit[CLASS_STEP] = measure(&step, yield_total) - svm_costs.entry[0] - no_op_cost;
 }
 
@@ -190,7 +193,8 @@ static void probe_shadow(void)
     svm_costs.shadow_lost = *vcpu.rip == 0;
 }
 
-/* An injected interrupt must be delivered once, also when a host timer expires within its handler: tried on each of its first instructions. */
+/* An injected interrupt must be delivered once, also when a host timer expires within its handler: tried on
+ * each of its first instructions. */
 static void probe_event(void)
 {
     const uint16_t sp = 0x0F00, frame = 6;
@@ -207,8 +211,9 @@ static void probe_event(void)
 }
 
 /*
- * X of a host interrupt and the timer's distance. The guest loops over RDTSC; a run counts for X when it ended right behind one (RIP on the
- * JMP): all that it consumed is known then. Counts of 16 neighbouring values, so that a clock of coarser grain shows its true edge.
+ * X of a host interrupt and the timer's distance. The guest loops over RDTSC; a run counts for X when it
+ * ended right behind one (RIP on the JMP): all that it consumed is known then. Counts of 16 neighbouring
+ * values, so that a clock of coarser grain shows its true edge.
  */
 static void measure_timer(uint64_t base_cycles)
 {
@@ -236,7 +241,8 @@ static void measure_timer(uint64_t base_cycles)
             }
         }
         if (pass == 0)
-            svm_costs.exit[CLASS_INTERRUPT] = exit_least == INT64_MAX ? svm_costs.exit[CLASS_INSTRUCTION] : exit_least;
+            svm_costs.exit[CLASS_INTERRUPT] =
+                exit_least == INT64_MAX ? svm_costs.exit[CLASS_INSTRUCTION] : exit_least;
     }
     svm_costs.spread = MAX(svm_costs.spread, jitter);
     host_oneshot.distance = distance > (int64_t)jitter ? (uint64_t)distance - jitter : 0;
@@ -271,12 +277,15 @@ bool svm_calibrate(void)
     measure_timer(host_tsc_hz() / 100000); /* 10 us */
     probe_shadow();
     probe_event();
-    log_debug("calibration: E %lld/%lld X insn %lld soft %lld intr %lld window %lld npf %lld npf-soft %lld step %lld rdtsc %lld distance %llu%s",
-              (long long)svm_costs.entry[0], (long long)svm_costs.entry[1], (long long)svm_costs.exit[CLASS_INSTRUCTION],
-              (long long)svm_costs.exit[CLASS_SOFTWARE], (long long)svm_costs.exit[CLASS_INTERRUPT],
-              (long long)svm_costs.exit[CLASS_WINDOW], (long long)svm_costs.exit[CLASS_MEMORY],
-              (long long)svm_costs.exit[CLASS_MEMORY_SOFT], (long long)svm_costs.exit[CLASS_STEP], (long long)rdtsc_cost,
-              (unsigned long long)host_oneshot.distance, svm_costs.event_repeats ? "; events may repeat" : "");
+    log_debug("calibration: E %lld/%lld X insn %lld soft %lld intr %lld window %lld npf %lld npf-soft %lld "
+              "step %lld rdtsc %lld distance %llu%s",
+              (long long)svm_costs.entry[0], (long long)svm_costs.entry[1],
+              (long long)svm_costs.exit[CLASS_INSTRUCTION], (long long)svm_costs.exit[CLASS_SOFTWARE],
+              (long long)svm_costs.exit[CLASS_INTERRUPT], (long long)svm_costs.exit[CLASS_WINDOW],
+              (long long)svm_costs.exit[CLASS_MEMORY], (long long)svm_costs.exit[CLASS_MEMORY_SOFT],
+              (long long)svm_costs.exit[CLASS_STEP], (long long)rdtsc_cost,
+              (unsigned long long)host_oneshot.distance,
+              svm_costs.event_repeats ? "; events may repeat" : "");
     return check();
 }
 

@@ -1,9 +1,10 @@
 /*
- * What follows an exit: the neutral record, and what the guest consumed. Source: AMD64 APM vol. 2 "#VMEXIT", "Intercept Exit Codes" (appendix C),
- * "Event Injection"; the quirks are those of platform-qemu.md (QEMU 7.2).
+ * What follows an exit: the neutral record, and what the guest consumed. Source: AMD64 APM vol. 2 "#VMEXIT",
+ * "Intercept Exit Codes" (appendix C), "Event Injection"; the quirks are those of platform-qemu.md
+ * (QEMU 7.2).
  *
- * Port I/O, CPUID, MSRs and HLT are by far the most frequent exits and alike: an instruction that the CPU handed over. svm_left() deals with these alone,
- * left_otherwise() with everything.
+ * Port I/O, CPUID, MSRs and HLT are by far the most frequent exits and alike: an instruction that the CPU
+ * handed over. svm_left() deals with these alone, left_otherwise() with everything.
  */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/asm.h"
@@ -23,7 +24,7 @@ static const enum exit_kind plain_kinds[PLAIN_CODES] = {
 _Static_assert(EXIT_HOST_INTERRUPT == 0, "no kind of these is 0");
 _Static_assert(EXIT_WRMSR == EXIT_RDMSR + 1, "EXITINFO1 of an MSR exit is added to the kind");
 
-#define IOIO_IN BIT(0)
+#define IOIO_IN     BIT(0)
 #define IOIO_STRING BIT(2)
 
 static uint64_t recalibrations;
@@ -51,7 +52,8 @@ enum exit_class svm_exit_class(const struct vmcb *vmcb)
     case VMEXIT_VINTR:
         return CLASS_WINDOW;
     case VMEXIT_NPF:
-        if (vmcb->exit_int_info & EVENT_VALID && (vmcb->exit_int_info >> EVENT_TYPE_SHIFT & 7) == EVENT_SOFTWARE)
+        if (vmcb->exit_int_info & EVENT_VALID &&
+            (vmcb->exit_int_info >> EVENT_TYPE_SHIFT & 7) == EVENT_SOFTWARE)
             return CLASS_MEMORY_SOFT;
         return CLASS_MEMORY;
     case VMEXIT_SOFTINT:
@@ -78,14 +80,15 @@ static inline bool remembered(const struct vmcb *vmcb, const struct instruction_
 
     if (vmcb->rip != memo->rip || vmcb->cr3 != memo->cr3 || !in_64bit_code(vmcb))
         return false;
-    if (*memo->entry[0] != memo->value[0] || *memo->entry[1] != memo->value[1] || *memo->entry[2] != memo->value[2] ||
-        *memo->entry[3] != memo->value[3])
+    if (*memo->entry[0] != memo->value[0] || *memo->entry[1] != memo->value[1] ||
+        *memo->entry[2] != memo->value[2] || *memo->entry[3] != memo->value[3])
         return false;
     memcpy(&bytes, memo->host, sizeof bytes);
     return bytes == memo->bytes;
 }
 
-/* From the CPU, or else from the memo, or else 0: the layer above has to decode. next_rip stays 0 where the CPU doesn't write it. */
+/* From the CPU, or else from the memo, or else 0: the layer above has to decode. next_rip stays 0 where the
+ * CPU doesn't write it. */
 static inline void set_length(struct vcpu *vcpu, const struct vmcb *vmcb)
 {
     if (vmcb->next_rip)
@@ -126,8 +129,9 @@ static void translate_memory(const struct vmcb *vmcb, struct exit *exit)
 }
 
 /*
- * A delivery that the exit cut off. Hardware interrupts and exceptions come back to be delivered by the next entry; INT n, INT3 and INTO (types 3 with
- * vectors 3 and 4, and 4) are executed again, since RIP still stands on them. Only the valid bit of the field means anything.
+ * A delivery that the exit cut off. Hardware interrupts and exceptions come back to be delivered by the next
+ * entry; INT n, INT3 and INTO (types 3 with vectors 3 and 4, and 4) are executed again, since RIP still
+ * stands on them. Only the valid bit of the field means anything.
  */
 static void take_back_event(struct vcpu *vcpu)
 {
@@ -236,7 +240,8 @@ static void translate(const struct vmcb *vmcb, struct exit *exit)
 
 /* ---- after an exit ---- */
 
-/* Takes what ended the run, and what else waits. `armed`: this entry armed the timer; else it stood armed before, for whatever moment. */
+/* Takes what ended the run, and what else waits. `armed`: this entry armed the timer; else it stood armed
+ * before, for whatever moment. */
 static void take_host_interrupts(struct exit *exit, bool armed)
 {
     struct cpu *cpu = this_cpu();
@@ -271,7 +276,8 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
     bool armed = backend->armed;
 
     if (armed) {
-        host_oneshot.fires_at = exit->entered + ratio_ceil(&host_oneshot.cycles_per_tick, backend->entry.arm_count + 1u);
+        host_oneshot.fires_at =
+            exit->entered + ratio_ceil(&host_oneshot.cycles_per_tick, backend->entry.arm_count + 1u);
         backend->entry.arm_count = 0;
         backend->armed = false;
     }
@@ -316,16 +322,26 @@ void svm_left(struct svm_switch *state)
 }
 
 static const char *const kind_names[EXIT_KINDS] = {
-    [EXIT_HOST_INTERRUPT] = "interrupt", [EXIT_HOST_NMI] = "nmi",
-    [EXIT_WINDOW] = "window",            [EXIT_PORT] = "port",
-    [EXIT_STRING_IO] = "string-io",      [EXIT_CPUID] = "cpuid",
-    [EXIT_HLT] = "hlt",                  [EXIT_RDMSR] = "rdmsr",
-    [EXIT_WRMSR] = "wrmsr",              [EXIT_MEMORY] = "memory",
-    [EXIT_CR_WRITE] = "cr",              [EXIT_EXCEPTION] = "exception",
-    [EXIT_XSETBV] = "xsetbv",            [EXIT_FLUSH] = "flush",
-    [EXIT_UNDEFINED] = "undefined",      [EXIT_FORBIDDEN] = "forbidden",
-    [EXIT_TASK_SWITCH] = "task-switch",  [EXIT_SHUTDOWN] = "shutdown",
-    [EXIT_HYPERCALL] = "hypercall",      [EXIT_INVALID] = "invalid",
+    [EXIT_HOST_INTERRUPT] = "interrupt",
+    [EXIT_HOST_NMI] = "nmi",
+    [EXIT_WINDOW] = "window",
+    [EXIT_PORT] = "port",
+    [EXIT_STRING_IO] = "string-io",
+    [EXIT_CPUID] = "cpuid",
+    [EXIT_HLT] = "hlt",
+    [EXIT_RDMSR] = "rdmsr",
+    [EXIT_WRMSR] = "wrmsr",
+    [EXIT_MEMORY] = "memory",
+    [EXIT_CR_WRITE] = "cr",
+    [EXIT_EXCEPTION] = "exception",
+    [EXIT_XSETBV] = "xsetbv",
+    [EXIT_FLUSH] = "flush",
+    [EXIT_UNDEFINED] = "undefined",
+    [EXIT_FORBIDDEN] = "forbidden",
+    [EXIT_TASK_SWITCH] = "task-switch",
+    [EXIT_SHUTDOWN] = "shutdown",
+    [EXIT_HYPERCALL] = "hypercall",
+    [EXIT_INVALID] = "invalid",
 };
 
 const char *exit_kind_name(enum exit_kind kind)

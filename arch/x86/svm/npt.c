@@ -1,8 +1,10 @@
 /*
- * Nested page tables. Leaves are created with Accessed and Dirty set (no CPU has to write them, and code that patches itself is seen on
- * QEMU), User set (nested walks are user accesses). Source: AMD64 APM vol. 2 "Nested Paging". Contract: api/nested.h.
+ * Nested page tables. Leaves are created with Accessed and Dirty set (no CPU has to write them, and code that
+ * patches itself is seen on QEMU), User set (nested walks are user accesses). Source: AMD64 APM vol. 2
+ * "Nested Paging". Contract: api/nested.h.
  *
- * A leaf removed by nested_unmap() keeps its address and its other bits and loses only Present, so that it can be put back.
+ * A leaf removed by nested_unmap() keeps its address and its other bits and loses only Present, so that it
+ * can be put back.
  */
 #include "arch/x86/api/nested.h"
 #include "arch/x86/api/phys.h"

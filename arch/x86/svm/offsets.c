@@ -1,4 +1,5 @@
-/* Not part of the image: compiled to assembly only, from which the Makefile takes the "OFFSET name value" lines for NASM. */
+/* Not part of the image: compiled to assembly only, from which the Makefile takes the "OFFSET name value"
+ * lines for NASM. */
 #include "arch/x86/svm/switch.h"
 
 #define OFFSET(name, type, field) __asm__ volatile("OFFSET " #name " %c0" : : "i"(offsetof(type, field)))

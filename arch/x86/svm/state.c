@@ -1,17 +1,17 @@
 /*
- * Reading and setting a vCPU's state in the VMCB, for loaders, handlers and debuggers alike. Contract: api/vcpu.h. Each setter names the
- * VMCB parts that it makes dirty (AMD64 APM vol. 2 "VMCB State Caching").
+ * Reading and setting a vCPU's state in the VMCB, for loaders, handlers and debuggers alike. Contract:
+ * api/vcpu.h. Each setter names the VMCB parts that it makes dirty (AMD64 APM vol. 2 "VMCB State Caching").
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/svm/backend.h"
 #include "arch/x86/svm/svm.h"
 
 #define EFER_GUEST_BITS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT64(14))
-#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
-#define XCR0_X87 BIT64(0)
-#define XCR0_SSE BIT64(1)
-#define XCR0_AVX BIT64(2)
-#define XCR0_AVX512 (BIT64(5) | BIT64(6) | BIT64(7))
+#define CR0_DEFINED     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define XCR0_X87        BIT64(0)
+#define XCR0_SSE        BIT64(1)
+#define XCR0_AVX        BIT64(2)
+#define XCR0_AVX512     (BIT64(5) | BIT64(6) | BIT64(7))
 
 static struct vmcb_segment *segment_of(struct vmcb *vmcb, enum segment_name name)
 {
@@ -132,7 +132,8 @@ unsigned vcpu_cpl(const struct vcpu *vcpu)
     return vcpu->backend->vmcb->cpl;
 }
 
-/* Source: APM vol. 2 "CR0 Register", "Activating Long Mode", "Leaving Long Mode". Reserved bits of the low half read as zero. */
+/* Source: APM vol. 2 "CR0 Register", "Activating Long Mode", "Leaving Long Mode". Reserved bits of the low
+ * half read as zero. */
 bool vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
@@ -238,7 +239,8 @@ unsigned vcpu_read_msr(struct vcpu *vcpu, uint32_t index)
     return read_other_msr(vcpu, index);
 }
 
-/* Source: APM vol. 2 "Extended Feature Enable Register (EFER)": LMA is the CPU's; LME can't change while paging is on. */
+/* Source: APM vol. 2 "Extended Feature Enable Register (EFER)": LMA is the CPU's; LME can't change while
+ * paging is on. */
 static bool set_efer(struct vcpu *vcpu, uint64_t value)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
@@ -303,7 +305,8 @@ uint64_t vcpu_xcr0(const struct vcpu *vcpu)
     return vcpu->backend->xcr0;
 }
 
-/* What XSETBV takes; anything else would be a #GP of our own. Source: APM vol. 2 "XFEATURE_ENABLED_MASK"; SDM vol. 1 "Enabling the XSAVE Feature Set". */
+/* What XSETBV takes; anything else would be a #GP of our own. Source: APM vol. 2 "XFEATURE_ENABLED_MASK"; SDM
+ * vol. 1 "Enabling the XSAVE Feature Set". */
 static bool xcr0_valid(uint64_t value)
 {
     uint64_t avx512 = value & XCR0_AVX512;

@@ -1,4 +1,5 @@
-/* SVM of this CPU; the contract is in svm.h. Source: AMD64 APM vol. 2 "Enabling SVM", "MSR Intercepts", "IOIO Intercepts". */
+/* SVM of this CPU; the contract is in svm.h. Source: AMD64 APM vol. 2 "Enabling SVM", "MSR Intercepts", "IOIO
+ * Intercepts". */
 #include "arch/x86/svm/svm.h"
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/phys.h"
@@ -8,14 +9,15 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
-#define MSR_VM_CR 0xC0010114u
+#define MSR_VM_CR       0xC0010114u
 #define MSR_VM_HSAVE_PA 0xC0010117u
-#define VM_CR_SVMDIS BIT64(4)
+#define VM_CR_SVMDIS    BIT64(4)
 
-#define IOPM_SIZE 0x3000u
-#define MSRPM_SIZE 0x2000u
-#define XCR0_SSE_X87 0x3u
-#define XCR0_SWITCHED 0xE7u /* x87, SSE, AVX, AVX-512: what the guests' CPUID offers (guest/cpuid_build.c) */
+#define IOPM_SIZE     0x3000u
+#define MSRPM_SIZE    0x2000u
+#define XCR0_SSE_X87  0x3u
+#define XCR0_SWITCHED 0xE7u /* x87, SSE, AVX, AVX-512: what the guests' CPUID offers (guest/cpuid_build.c)   \
+                             */
 
 struct svm_features svm_features;
 uint32_t svm_all_clean;
@@ -25,17 +27,20 @@ static uint64_t host_xcr0;
 static bool has_tsc_aux;
 
 /* MSRs that the guest may use without an exit: VMSAVE and VMLOAD switch them. */
-static const uint32_t direct_msrs[] = {MSR_FS_BASE, MSR_GS_BASE,      MSR_KERNEL_GS_BASE, MSR_STAR,         MSR_LSTAR,
-                                       MSR_CSTAR,   MSR_SFMASK,       MSR_SYSENTER_CS,    MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
+static const uint32_t direct_msrs[] = {MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS_BASE, MSR_STAR,
+                                       MSR_LSTAR,        MSR_CSTAR,       MSR_SFMASK,         MSR_SYSENTER_CS,
+                                       MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
 
 const char *svm_preflight(void)
 {
     uint64_t vm_cr;
 
     if (cpuid(0x80000000, 0).eax < 0x8000000A || !(cpuid(0x80000001, 0).ecx & BIT(2)))
-        return "this CPU has no AMD SVM, or the firmware hides it: enable \"SVM Mode\" (virtualisation) in the firmware's CPU settings";
+        return "this CPU has no AMD SVM, or the firmware hides it: enable \"SVM Mode\" (virtualisation) in "
+               "the firmware's CPU settings";
     if (rdmsr_safe(MSR_VM_CR, &vm_cr) && vm_cr & VM_CR_SVMDIS)
-        return "SVM is locked off by the firmware: enable \"SVM Mode\" in the firmware's CPU settings and switch the machine off and on";
+        return "SVM is locked off by the firmware: enable \"SVM Mode\" in the firmware's CPU settings and "
+               "switch the machine off and on";
     if (!(cpuid(0x8000000A, 0).edx & BIT(0)))
         return "this CPU's SVM has no nested paging (NPT), which Verge needs";
     if (!wrmsr_safe(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME))
@@ -77,7 +82,7 @@ static void allow_msr(uint8_t *map, uint32_t index)
     uint32_t base = index < 0x2000 ? 0 : 0x800;
     uint32_t bit = (index & 0x1FFF) * 2;
 
-    map[base + bit / 8] &= (uint8_t)~(3u << bit % 8);
+    map[base + bit / 8] &= (uint8_t) ~(3u << bit % 8);
 }
 
 void svm_enable(void)
@@ -136,8 +141,8 @@ void svm_save_extended(void *area)
 }
 
 /*
- * The FNCLEX and the dummy load hide the previous owner's x87 error pointers, which AMD's FXRSTOR and XRSTOR leave alone without a pending
- * exception (APM vol. 5 "FXRSTOR").
+ * The FNCLEX and the dummy load hide the previous owner's x87 error pointers, which AMD's FXRSTOR and XRSTOR
+ * leave alone without a pending exception (APM vol. 5 "FXRSTOR").
  */
 void svm_load_extended(const void *area, uint64_t guest_xcr0)
 {

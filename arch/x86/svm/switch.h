@@ -15,7 +15,8 @@ struct svm_switch {
     uint32_t arm_count; /* for the timer's initial count; 0: leave the timer alone */
 };
 
-/* Enters the guest; goes on in svm_left() after its exit. All registers but RSP and RBP are changed when that returns. */
+/* Enters the guest; goes on in svm_left() after its exit. All registers but RSP and RBP are changed when that
+ * returns. */
 void svm_enter(struct svm_switch *state);
 
 /* exit.c: the first C code after an exit. */

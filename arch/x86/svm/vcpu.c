@@ -1,9 +1,9 @@
 /*
- * The vCPU of SVM: creation, reset, the change of hands, and what leads up to an entry. Contract: api/vcpu.h. What follows an exit is in exit.c. Source:
- * AMD64 APM vol. 2 "Secure Virtual Machine".
+ * The vCPU of SVM: creation, reset, the change of hands, and what leads up to an entry. Contract: api/vcpu.h.
+ * What follows an exit is in exit.c. Source: AMD64 APM vol. 2 "Secure Virtual Machine".
  *
- * An entry at which nothing is to be done but to enter takes vcpu_enter() alone; `attention` and a timer that would fire too late
- * send it through enter_prepared().
+ * An entry at which nothing is to be done but to enter takes vcpu_enter() alone; `attention` and a timer that
+ * would fire too late send it through enter_prepared().
  */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/phys.h"
@@ -20,19 +20,20 @@ struct hot_counts hot_counts;
 #endif
 
 #define RFLAGS_RESERVED BIT64(1)
-#define DR6_RESET 0xFFFF0FF0u
-#define DR7_RESET 0x400u
-#define PAT_RESET 0x0007040600070406u
-#define XCR0_X87 BIT64(0)
-#define MXCSR_RESET 0x1F80u
-#define FCW_RESET 0x37Fu
-#define VINTR_WINDOW (VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT)
+#define DR6_RESET       0xFFFF0FF0u
+#define DR7_RESET       0x400u
+#define PAT_RESET       0x0007040600070406u
+#define XCR0_X87        BIT64(0)
+#define MXCSR_RESET     0x1F80u
+#define FCW_RESET       0x37Fu
+#define VINTR_WINDOW    (VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT)
 
-static const uint32_t intercept_word3 = SVM_INTR | SVM_NMI | SVM_INIT | SVM_CR0_SELECTIVE | SVM_RDPMC | SVM_CPUID | SVM_INVD | SVM_HLT |
-                                        SVM_INVLPGA | SVM_IOIO | SVM_MSR | SVM_TASK_SWITCH | SVM_SHUTDOWN;
-static const uint32_t intercept_word4 = SVM_VMRUN | SVM_VMMCALL | SVM_VMLOAD | SVM_VMSAVE | SVM_STGI | SVM_CLGI |
-                                        SVM_SKINIT | SVM_WBINVD | SVM_MONITOR | SVM_MWAIT | SVM_MWAIT_ARMED |
-                                        SVM_XSETBV | SVM_RDPRU;
+static const uint32_t intercept_word3 = SVM_INTR | SVM_NMI | SVM_INIT | SVM_CR0_SELECTIVE | SVM_RDPMC |
+                                        SVM_CPUID | SVM_INVD | SVM_HLT | SVM_INVLPGA | SVM_IOIO | SVM_MSR |
+                                        SVM_TASK_SWITCH | SVM_SHUTDOWN;
+static const uint32_t intercept_word4 = SVM_VMRUN | SVM_VMMCALL | SVM_VMLOAD | SVM_VMSAVE | SVM_STGI |
+                                        SVM_CLGI | SVM_SKINIT | SVM_WBINVD | SVM_MONITOR | SVM_MWAIT |
+                                        SVM_MWAIT_ARMED | SVM_XSETBV | SVM_RDPRU;
 /* #DB and #AC can loop in microcode and lock up the host; #MC is the host's. */
 static const uint32_t intercept_exceptions = BIT(1) | BIT(17) | BIT(18);
 
@@ -160,9 +161,10 @@ void vcpu_switch(struct vcpu *from, struct vcpu *to)
 /* ---- what an entry needs beside entering ---- */
 
 /*
- * The entry delivers vcpu->event, or nothing. Returns whether it comes back before the guest's next instruction: where an interrupt may be delivered
- * again later (QEMU keeps it as the CPU's pending exception, and takes that up when any timer of the machine ends a translation block's budget), an
- * interrupt of our own ends the entry right behind the delivery, which clears it. The guest's time doesn't see it.
+ * The entry delivers vcpu->event, or nothing. Returns whether it comes back before the guest's next
+ * instruction: where an interrupt may be delivered again later (QEMU keeps it as the CPU's pending exception,
+ * and takes that up when any timer of the machine ends a translation block's budget), an interrupt of our own
+ * ends the entry right behind the delivery, which clears it. The guest's time doesn't see it.
  */
 static bool place_event(struct vcpu *vcpu)
 {
@@ -184,7 +186,8 @@ static bool place_event(struct vcpu *vcpu)
     return true;
 }
 
-/* Asks for an exit when the guest can take an interrupt, or no longer. V_IRQ never delivers: VINTR is intercepted. */
+/* Asks for an exit when the guest can take an interrupt, or no longer. V_IRQ never delivers: VINTR is
+ * intercepted. */
 static void place_window(struct vcpu *vcpu, bool wanted)
 {
     struct vcpu_backend *backend = vcpu->backend;
@@ -203,19 +206,22 @@ static bool place_flush(struct vcpu *vcpu)
 {
     bool owed = vcpu->nested->flush_owed;
 
-    vcpu->backend->vmcb->tlb_control = !owed ? TLB_FLUSH_NONE : svm_features.flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+    vcpu->backend->vmcb->tlb_control = !owed                        ? TLB_FLUSH_NONE
+                                       : svm_features.flush_by_asid ? TLB_FLUSH_ASID
+                                                                    : TLB_FLUSH_ALL;
     vcpu->nested->flush_owed = false;
     return owed;
 }
 
 /*
- * Places in the VMCB what this entry needs beside entering. It is taken away again before the next one, so attention stays on until nothing was placed.
- * Returns what place_event() does; may narrow the distance.
+ * Places in the VMCB what this entry needs beside entering. It is taken away again before the next one, so
+ * attention stays on until nothing was placed. Returns what place_event() does; may narrow the distance.
  */
 static bool attend(struct vcpu *vcpu, uint64_t *distance)
 {
     struct vcpu_backend *backend = vcpu->backend;
-    bool instead = vcpu->window && *vcpu->shadow & 1 && svm_costs.shadow_lost; /* one instruction, then the shadow is gone */
+    bool instead = vcpu->window && *vcpu->shadow & 1 &&
+                   svm_costs.shadow_lost; /* one instruction, then the shadow is gone */
     bool comes_back = place_event(vcpu);
     bool flush = place_flush(vcpu);
 
@@ -231,8 +237,9 @@ static bool attend(struct vcpu *vcpu, uint64_t *distance)
 /* ---- the timer ---- */
 
 /*
- * The timer stands armed for no later than this run needs: no monitor work can make it late, for it only brings it nearer. One that has expired since
- * the last exit is in time too: its interrupt ends the run at once (see oneshot_fired() for what becomes of it otherwise).
+ * The timer stands armed for no later than this run needs: no monitor work can make it late, for it only
+ * brings it nearer. One that has expired since the last exit is in time too: its interrupt ends the run at
+ * once (see oneshot_fired() for what becomes of it otherwise).
  */
 static inline bool armed_in_time(const struct vcpu *vcpu, uint64_t distance)
 {
@@ -264,7 +271,8 @@ static void arm(struct vcpu *vcpu, uint64_t distance)
 
 /* ---- entering ---- */
 
-/* With GIF clear nothing interrupts the monitor; IF set makes interrupts exit a guest, for which VMRUN sets GIF (APM vol. 2 "Global Interrupt Flag"). */
+/* With GIF clear nothing interrupts the monitor; IF set makes interrupts exit a guest, for which VMRUN sets
+ * GIF (APM vol. 2 "Global Interrupt Flag"). */
 void vcpu_hold_host(void)
 {
     __asm__ volatile("clgi; sti" : : : "memory");
@@ -312,6 +320,7 @@ void svm_bare_run(struct vcpu *vcpu, uint32_t arm_count)
     __asm__ volatile("call svm_enter"
                      : "+D"(state)
                      :
-                     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+                     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+                       "r15", "cc", "memory");
     vcpu_release_host();
 }

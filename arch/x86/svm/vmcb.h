@@ -1,5 +1,6 @@
 /*
- * The VMCB and its constants. Source: AMD64 APM vol. 2, appendix B "Layout of VMCB" and appendix C "SVM Intercept Exit Codes".
+ * The VMCB and its constants. Source: AMD64 APM vol. 2, appendix B "Layout of VMCB" and appendix C "SVM
+ * Intercept Exit Codes".
  */
 #ifndef ARCH_X86_SVM_VMCB_H
 #define ARCH_X86_SVM_VMCB_H
@@ -86,99 +87,99 @@ VMCB_AT(spec_ctrl, 0x6E0);
 _Static_assert(sizeof(struct vmcb) == 4096, "VMCB size");
 
 /* intercept[0]: word 3 */
-#define SVM_INTR BIT(0)
-#define SVM_NMI BIT(1)
-#define SVM_SMI BIT(2)
-#define SVM_INIT BIT(3)
-#define SVM_VINTR BIT(4)
+#define SVM_INTR          BIT(0)
+#define SVM_NMI           BIT(1)
+#define SVM_SMI           BIT(2)
+#define SVM_INIT          BIT(3)
+#define SVM_VINTR         BIT(4)
 #define SVM_CR0_SELECTIVE BIT(5) /* writes that change more than TS and MP */
-#define SVM_RDPMC BIT(15)
-#define SVM_CPUID BIT(18)
-#define SVM_INVD BIT(22)
-#define SVM_SOFTINT BIT(21)
-#define SVM_HLT BIT(24)
-#define SVM_INVLPGA BIT(26)
-#define SVM_IOIO BIT(27)
-#define SVM_MSR BIT(28)
-#define SVM_TASK_SWITCH BIT(29)
-#define SVM_FERR_FREEZE BIT(30)
-#define SVM_SHUTDOWN BIT(31)
+#define SVM_RDPMC         BIT(15)
+#define SVM_CPUID         BIT(18)
+#define SVM_INVD          BIT(22)
+#define SVM_SOFTINT       BIT(21)
+#define SVM_HLT           BIT(24)
+#define SVM_INVLPGA       BIT(26)
+#define SVM_IOIO          BIT(27)
+#define SVM_MSR           BIT(28)
+#define SVM_TASK_SWITCH   BIT(29)
+#define SVM_FERR_FREEZE   BIT(30)
+#define SVM_SHUTDOWN      BIT(31)
 /* intercept[1]: word 4 */
-#define SVM_VMRUN BIT(0)
-#define SVM_VMMCALL BIT(1)
-#define SVM_VMLOAD BIT(2)
-#define SVM_VMSAVE BIT(3)
-#define SVM_STGI BIT(4)
-#define SVM_CLGI BIT(5)
-#define SVM_SKINIT BIT(6)
-#define SVM_WBINVD BIT(9)
-#define SVM_MONITOR BIT(10)
-#define SVM_MWAIT BIT(11)
+#define SVM_VMRUN       BIT(0)
+#define SVM_VMMCALL     BIT(1)
+#define SVM_VMLOAD      BIT(2)
+#define SVM_VMSAVE      BIT(3)
+#define SVM_STGI        BIT(4)
+#define SVM_CLGI        BIT(5)
+#define SVM_SKINIT      BIT(6)
+#define SVM_WBINVD      BIT(9)
+#define SVM_MONITOR     BIT(10)
+#define SVM_MWAIT       BIT(11)
 #define SVM_MWAIT_ARMED BIT(12)
-#define SVM_XSETBV BIT(13)
-#define SVM_RDPRU BIT(14)
+#define SVM_XSETBV      BIT(13)
+#define SVM_RDPRU       BIT(14)
 
 /* exit codes */
-#define VMEXIT_CR_READ 0x00
-#define VMEXIT_CR_WRITE 0x10
-#define VMEXIT_EXCEPTION 0x40
-#define VMEXIT_INTR 0x60
-#define VMEXIT_NMI 0x61
-#define VMEXIT_SMI 0x62
-#define VMEXIT_INIT 0x63
-#define VMEXIT_VINTR 0x64
+#define VMEXIT_CR_READ       0x00
+#define VMEXIT_CR_WRITE      0x10
+#define VMEXIT_EXCEPTION     0x40
+#define VMEXIT_INTR          0x60
+#define VMEXIT_NMI           0x61
+#define VMEXIT_SMI           0x62
+#define VMEXIT_INIT          0x63
+#define VMEXIT_VINTR         0x64
 #define VMEXIT_CR0_SELECTIVE 0x65
-#define VMEXIT_RDPMC 0x6F
-#define VMEXIT_CPUID 0x72
-#define VMEXIT_SOFTINT 0x75
-#define VMEXIT_INVD 0x76
-#define VMEXIT_HLT 0x78
-#define VMEXIT_INVLPGA 0x7A
-#define VMEXIT_IOIO 0x7B
-#define VMEXIT_MSR 0x7C
-#define VMEXIT_TASK_SWITCH 0x7D
-#define VMEXIT_SHUTDOWN 0x7F
-#define VMEXIT_VMRUN 0x80
-#define VMEXIT_VMMCALL 0x81
-#define VMEXIT_VMLOAD 0x82
-#define VMEXIT_VMSAVE 0x83
-#define VMEXIT_STGI 0x84
-#define VMEXIT_CLGI 0x85
-#define VMEXIT_SKINIT 0x86
-#define VMEXIT_WBINVD 0x89
-#define VMEXIT_MONITOR 0x8A
-#define VMEXIT_MWAIT 0x8B
-#define VMEXIT_MWAIT_ARMED 0x8C
-#define VMEXIT_XSETBV 0x8D
-#define VMEXIT_RDPRU 0x8E
-#define VMEXIT_NPF 0x400
+#define VMEXIT_RDPMC         0x6F
+#define VMEXIT_CPUID         0x72
+#define VMEXIT_SOFTINT       0x75
+#define VMEXIT_INVD          0x76
+#define VMEXIT_HLT           0x78
+#define VMEXIT_INVLPGA       0x7A
+#define VMEXIT_IOIO          0x7B
+#define VMEXIT_MSR           0x7C
+#define VMEXIT_TASK_SWITCH   0x7D
+#define VMEXIT_SHUTDOWN      0x7F
+#define VMEXIT_VMRUN         0x80
+#define VMEXIT_VMMCALL       0x81
+#define VMEXIT_VMLOAD        0x82
+#define VMEXIT_VMSAVE        0x83
+#define VMEXIT_STGI          0x84
+#define VMEXIT_CLGI          0x85
+#define VMEXIT_SKINIT        0x86
+#define VMEXIT_WBINVD        0x89
+#define VMEXIT_MONITOR       0x8A
+#define VMEXIT_MWAIT         0x8B
+#define VMEXIT_MWAIT_ARMED   0x8C
+#define VMEXIT_XSETBV        0x8D
+#define VMEXIT_RDPRU         0x8E
+#define VMEXIT_NPF           0x400
 
 /* vintr */
-#define VINTR_IRQ BIT64(8)
-#define VINTR_IGNORE_TPR BIT64(20)
-#define VINTR_MASKING BIT64(24)
+#define VINTR_IRQ            BIT64(8)
+#define VINTR_IGNORE_TPR     BIT64(20)
+#define VINTR_MASKING        BIT64(24)
 #define VINTR_PRIORITY_SHIFT 16
 
 /* event_inject and exit_int_info */
-#define EVENT_VALID BIT64(31)
+#define EVENT_VALID       BIT64(31)
 #define EVENT_ERROR_VALID BIT64(11)
-#define EVENT_TYPE_SHIFT 8
+#define EVENT_TYPE_SHIFT  8
 
 #define TLB_FLUSH_NONE 0
-#define TLB_FLUSH_ALL 1
+#define TLB_FLUSH_ALL  1
 #define TLB_FLUSH_ASID 3
 
 /* clean bits: 1 = unchanged since the last VMRUN */
 #define CLEAN_INTERCEPTS BIT(0) /* and TSC offset */
-#define CLEAN_IOPM BIT(1)
-#define CLEAN_ASID BIT(2)
-#define CLEAN_TPR BIT(3)
-#define CLEAN_NP BIT(4)
-#define CLEAN_CR BIT(5)
-#define CLEAN_DR BIT(6)
-#define CLEAN_DT BIT(7)
-#define CLEAN_SEG BIT(8)
-#define CLEAN_CR2 BIT(9)
-#define CLEAN_LBR BIT(10)
+#define CLEAN_IOPM       BIT(1)
+#define CLEAN_ASID       BIT(2)
+#define CLEAN_TPR        BIT(3)
+#define CLEAN_NP         BIT(4)
+#define CLEAN_CR         BIT(5)
+#define CLEAN_DR         BIT(6)
+#define CLEAN_DT         BIT(7)
+#define CLEAN_SEG        BIT(8)
+#define CLEAN_CR2        BIT(9)
+#define CLEAN_LBR        BIT(10)
 
 #endif

@@ -3,7 +3,8 @@
 #include "tests/guests/modes/modes.h"
 
 typedef uint64_t shadow_function(void); /* returns where the interrupt should have been taken */
-shadow_function shadow_nop, shadow_hlt, shadow_cpuid, shadow_out, shadow_in, shadow_rep_outs, shadow_mov_ss, shadow_popf;
+shadow_function shadow_nop, shadow_hlt, shadow_cpuid, shadow_out, shadow_in, shadow_rep_outs, shadow_mov_ss,
+    shadow_popf;
 void shadow_sti_cli(void);
 void step_run(void);
 shadow_function step_rep;
@@ -65,7 +66,8 @@ void check_shadows(void)
     run_shadow("STI; CPUID", shadow_cpuid, 0);
     run_shadow("STI; OUT", shadow_out, 0);
     run_shadow("STI; IN", shadow_in, 0);
-    run_shadow("STI; REP OUTS", shadow_rep_outs, word_number("bare", 0) ? 2 : 0); /* QEMU's own CPU holds the shadow over all of it */
+    run_shadow("STI; REP OUTS", shadow_rep_outs,
+               word_number("bare", 0) ? 2 : 0);  /* QEMU's own CPU holds the shadow over all of it */
     run_shadow("STI; MOV SS", shadow_mov_ss, 1); /* the second shadow may count or not */
     run_shadow("POPF", shadow_popf, 0);
     make_pending();

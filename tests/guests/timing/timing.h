@@ -7,7 +7,8 @@
 
 typedef void load_function(volatile uint64_t *counter, uint64_t target);
 load_function load_spin, load_halt, load_movsb, load_cpuid, load_port, load_mmio;
-extern uint32_t load_gap; /* rounds of two instructions between the exits of cpuid, port and mmio; the word gap= */
+extern uint32_t
+    load_gap; /* rounds of two instructions between the exits of cpuid, port and mmio; the word gap= */
 /* The one that the word load= names (default spin); fails the guest on an unknown name. */
 load_function *load_chosen(void);
 
