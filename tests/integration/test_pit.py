@@ -29,7 +29,7 @@ def memory(ticks):
 @pytest.mark.parametrize("load, ticks, more", [("spin", 10000, ""), ("halt", 100000, ""), ("movsb", 1000, ""),
                                                ("cpuid", 2000, GAP), ("port", 2000, GAP)])
 def test_1000_hz(mode, load, ticks, more):
-    run_guests({"vm0": Pit(mode, load, many(ticks), f"hz=1000 {more}".strip(), mem=memory(many(ticks)))}, timeout=3000)
+    run_guests({"vm0": Pit(mode, load, many(ticks), f"hz=1000 {more}".strip(), mem=memory(many(ticks)))}, timeout=600 * LONGER)
 
 
 @pytest.mark.parametrize("load, ticks", [("cpuid", 10), ("port", 100)])
@@ -55,7 +55,7 @@ def test_rates(mode):
     guests = {f"{load}-{int(float(hz))}": Pit(mode, load, many(ticks), f"hz={hz}") for hz, ticks in RATES for load in ("spin", "halt")}
     guests |= {f"{load}-20000": Pit(mode, load, many(200), "hz=20000 gap=20") for load in ("cpuid", "port")}
     guests["movsb-20000"] = Pit(mode, "movsb", many(200), "hz=20000")
-    run_guests(guests, timeout=3000)
+    run_guests(guests, timeout=300 * LONGER)
 
 
 @pytest.mark.parametrize("mode", ONE_SHOT)
@@ -64,7 +64,7 @@ def test_random_counts(mode):
               (("spin", "seed=1"), ("halt", "seed=2"), ("cpuid", "seed=3 most=600 gap=500"), ("port", "seed=4 most=600 gap=500"))}
     guests["movsb"] = Pit(mode, "movsb", many(100), "seed=5")
     guests["charge1"] = Pit(mode, "cpuid", many(200), "seed=6 most=300 gap=20", charge=1)
-    run_guests(guests, timeout=3000)
+    run_guests(guests, timeout=300 * LONGER)
 
 
 def test_halt_in_real_time():
@@ -82,7 +82,7 @@ def test_1000_hz_shift_3(mode):
     guests = {"spin": Pit(mode, "spin", many(2000), "hz=1000"), "halt": Pit(mode, "halt", many(10000), "hz=1000"),
               "movsb": Pit(mode, "movsb", many(1000), "hz=1000"), "cpuid": Pit(mode, "cpuid", many(500), "hz=1000 gap=300"),
               "port": Pit(mode, "port", many(500), "hz=1000 gap=300"), "close": Pit(mode, "port", many(20), "hz=20000", charge=1)}
-    first, again = (run_guests(guests, icount=3, timeout=3000, hv=hv) for hv in ("", "slice=1ms"))
+    first, again = (run_guests(guests, icount=3, timeout=300 * LONGER, hv=hv) for hv in ("", "slice=1ms"))
     for name in guests:
         assert again[name].out == first[name].out
 
@@ -91,7 +91,7 @@ def test_rates_and_counts_shift_3():
     guests = {f"mode{mode}-{int(float(hz))}": Pit(mode, "spin", many(ticks), f"hz={hz}") for mode in PERIODIC for hz, ticks in RATES}
     guests |= {f"mode{mode}-{load}": Pit(mode, load, many(1000), "gap=300" if load == "port" else "") for mode in ONE_SHOT
                for load in ("spin", "halt", "port")}
-    run_guests(guests, icount=3, timeout=3000)
+    run_guests(guests, icount=3, timeout=300 * LONGER)
 
 
 # ---- without Verge -----------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def bare(words, shift=0):
 def test_work_as_without_verge():
     """What a guest gets done in a window of its time, 1000 ticks in it: to the digit as on the bare machine."""
     alone = bare(f"work ticks={many(1000)}")
-    under = run_guests({"vm0": Words(f"work ticks={many(1000)}", charge=1)}, timeout=3000)["vm0"]
+    under = run_guests({"vm0": Words(f"work ticks={many(1000)}", charge=1)}, timeout=300 * LONGER)["vm0"]
     assert under.value("iterations") == alone.value("iterations") > many(100000000)
     assert under.value("beyond_window") == alone.value("beyond_window")
     assert under.value("ticks") == alone.value("ticks") == many(1000)

@@ -147,7 +147,7 @@ class GuestRun:
         assert self.time["snapped"] == self.landings["snaps"] == self.landings["recalibrated"] == 0, self.log
 
 
-def run_guests(guests, hv="", icount=0, image=None, timeout=900, exact=True):
+def run_guests(guests, hv="", icount=0, image=None, timeout=300, exact=True):
     """Runs `guests` (name -> Words, in the order of their modules) in one machine and checks each; returns name -> GuestRun."""
     build_guests()
     wanted = 0 if all(guest.passes for guest in guests.values()) else 1
