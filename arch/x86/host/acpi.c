@@ -4,9 +4,10 @@
 #include "lib/string.h"
 
 #define HEADER_SIZE 36u
-#define TABLE_MAX   (4u << 20) /* a longer one is taken for garbage; the largest DSDTs have a few hundred KB \
-                                */
-#define ENTRIES_MAX  256u      /* of the root table, likewise */
+#define TABLE_MAX                                                                                            \
+    (4u << 20)            /* a longer one is taken for garbage; the largest DSDTs have a few hundred KB      \
+                           */
+#define ENTRIES_MAX  256u /* of the root table, likewise */
 #define RSDP_V1_SIZE 20u
 #define RSDP_V2_SIZE 36u
 #define RSDP_MAX     4096u

@@ -13,11 +13,12 @@
 #define MSR_VM_HSAVE_PA 0xC0010117u
 #define VM_CR_SVMDIS    BIT64(4)
 
-#define IOPM_SIZE     0x3000u
-#define MSRPM_SIZE    0x2000u
-#define XCR0_SSE_X87  0x3u
-#define XCR0_SWITCHED 0xE7u /* x87, SSE, AVX, AVX-512: what the guests' CPUID offers (guest/cpuid_build.c)   \
-                             */
+#define IOPM_SIZE    0x3000u
+#define MSRPM_SIZE   0x2000u
+#define XCR0_SSE_X87 0x3u
+#define XCR0_SWITCHED                                                                                        \
+    0xE7u /* x87, SSE, AVX, AVX-512: what the guests' CPUID offers (guest/cpuid_build.c)                     \
+           */
 
 struct svm_features svm_features;
 uint32_t svm_all_clean;

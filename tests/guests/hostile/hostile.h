@@ -33,8 +33,9 @@ void op_window(void);
 REGISTER_OPS(cr0)
 REGISTER_OPS(cr2)
 REGISTER_OPS(cr3)
-REGISTER_OPS(cr4) REGISTER_OPS(cr8) REGISTER_OPS(dr0) REGISTER_OPS(dr3) REGISTER_OPS(dr4) REGISTER_OPS(dr6)
-    REGISTER_OPS(dr7) __attribute__((noreturn)) void end_triple_fault(void);
+REGISTER_OPS(cr4)
+REGISTER_OPS(cr8) REGISTER_OPS(dr0) REGISTER_OPS(dr3) REGISTER_OPS(dr4) REGISTER_OPS(dr6) REGISTER_OPS(dr7)
+    __attribute__((noreturn)) void end_triple_fault(void);
 __attribute__((noreturn)) void end_cli_hlt(void);
 __attribute__((noreturn)) void end_masked_hlt(void);
 __attribute__((noreturn)) void storm_ud(void);
