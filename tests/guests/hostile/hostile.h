@@ -1,3 +1,4 @@
+/* clang-format off: it never settles on the comments behind the code here */
 /* The hostile guest: operations (ops.asm), one random step (steps.c), the one-shot nasties (nasty.c). */
 #ifndef GUEST_HOSTILE_H
 #define GUEST_HOSTILE_H

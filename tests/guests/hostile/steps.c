@@ -1,3 +1,4 @@
+/* clang-format off: it never settles on the comments behind the code here */
 /* One random operation: MSRs, ports, memory that nobody claims, CPUID, control and debug registers, odd
  * instructions. */
 #include "tests/guests/hostile/hostile.h"
