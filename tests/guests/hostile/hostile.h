@@ -1,4 +1,5 @@
-/* clang-format off: it never settles on the comments behind the code here */
+/* clang-format never settles on the macro lists here. */
+/* clang-format off */
 /* The hostile guest: operations (ops.asm), one random step (steps.c), the one-shot nasties (nasty.c). */
 #ifndef GUEST_HOSTILE_H
 #define GUEST_HOSTILE_H

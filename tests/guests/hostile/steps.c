@@ -1,4 +1,5 @@
-/* clang-format off: it never settles on the comments behind the code here */
+/* clang-format never settles on the macro lists here. */
+/* clang-format off */
 /* One random operation: MSRs, ports, memory that nobody claims, CPUID, control and debug registers, odd
  * instructions. */
 #include "tests/guests/hostile/hostile.h"
