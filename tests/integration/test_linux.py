@@ -145,3 +145,15 @@ def test_input_goes_to_the_guest_in_focus():
     term.send("\x01npoweroff\r")
     term.expect("two: code 0; .*ledger exact")
     ends_with(term, 0)
+
+
+def test_input_comes_from_the_keyboard():
+    """input=keyboard: what is typed here is typed at the guest's screen, through the i8042."""
+    term = spawn_verge("--timeout", "120", "--vm", "kernel=debian initrd=debian input=keyboard -- console=ttyS0 -- "
+                       '"echo ready; read x </dev/tty1; echo got=$x; grep i8042 /proc/interrupts"', timeout=90)
+    term.expect_exact("ready\r\n")
+    time.sleep(0.5)
+    term.send("Two b\x7fWords\r")
+    term.expect_exact("got=Two Words\r\n")
+    term.expect_exact("== command: status 0")
+    ends_with(term, 0)
