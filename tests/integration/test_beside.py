@@ -23,7 +23,7 @@ def spinner(after):
     return Words(f"spin seconds={LONGER} after={after}", idle="wait")
 
 
-OTHERS = {"spinner": spinner(0), "late": spinner(23), "later": spinner(140), "busy": Words(f"busy rounds={3000 * LONGER}", idle="wait")}
+OTHERS = {"spinner": spinner(0), "late": spinner(23), "later": spinner(140), "busy": Words(f"busy rounds={1500 * LONGER}", idle="wait")}
 EVERYONE = MEASURED | OTHERS
 alone = {}
 
