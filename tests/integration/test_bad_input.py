@@ -1,5 +1,6 @@
 """Bad input: one clear line that names the fault, the defined exit code, and nothing else disturbed."""
 import os
+import random
 import re
 import signal
 import subprocess
@@ -74,15 +75,20 @@ def test_truncated_multiboot(tmp_path):
     refused(r"vm0: \d-image: .*truncated", kernel=written(tmp_path, read(TIMING)[:9000]))
 
 
-def not_a_kernel(random):
-    return {"empty": b"", "random": random, "gzip": read(INITRD), "cpio": b"070701" + bytes(5000), "text": b"#!/bin/sh\n" * 900,
-            "elf": b"\x7fELF\x02\x01\x01" + bytes(9000)}
+# What each holds is read when the test runs: a clean tree has no files under build/ yet.
+NOT_A_KERNEL = {
+    "empty": lambda: b"",
+    "random": lambda: random.Random(1).randbytes(20000),
+    "gzip": lambda: read(INITRD),
+    "cpio": lambda: b"070701" + bytes(5000),
+    "text": lambda: b"#!/bin/sh\n" * 900,
+    "elf": lambda: b"\x7fELF\x02\x01\x01" + bytes(9000),
+}
 
 
-@pytest.mark.parametrize("kind", sorted(not_a_kernel(b"")))
+@pytest.mark.parametrize("kind", sorted(NOT_A_KERNEL))
 def test_not_a_kernel(tmp_path, kind):
-    import random
-    data = not_a_kernel(random.Random(1).randbytes(20000))[kind]
+    data = NOT_A_KERNEL[kind]()
     refused(r"vm0: \d-image: .*(the image is empty|not a kernel|compressed by gzip)", kernel=written(tmp_path, data))
 
 
