@@ -10,13 +10,14 @@ import harness
 IMAGE = os.path.join(harness.ROOT, "build", "verge.elf32")
 QEMU = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,+npt,+vgif,+pdpe1gb,+rdtscp", "-m", "128", "-display", "none", "-nodefaults",
         "-serial", "null", "-serial", "stdio", "-rtc", "base=2000-01-01,clock=vm", "-kernel", IMAGE]
+MODULE = "LICENSE kernel vm=vm0"  # a file of the project's root that is no kernel; run_script() runs there
 DEBUG_EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
 NO_VERDICT = 2 * 125 + 1
 
 
 def boot(machine, shift=0, words="", more=(), expect=NO_VERDICT):
-    """Verge with a module that says nothing: it measures, complains and ends."""
-    command = [*QEMU, "-M", machine, "-icount", f"shift={shift},sleep=off", "-append", words, "-initrd", IMAGE, *more]
+    """Verge with a guest that is no kernel: it measures, complains and ends."""
+    command = [*QEMU, "-M", machine, "-icount", f"shift={shift},sleep=off", "-append", words, "-initrd", MODULE, *more]
     run = harness.run_script(command, 60)
     assert run.code == expect, run.tail()
     return run
