@@ -97,7 +97,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libverge-host.a $(wildcard tests/unit/*
 unit: $(UNIT_BIN) ## build and run the host unit tests (ASan, UBSan)
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
 
-.PHONY: coverage mutants format lint
+.PHONY: bench coverage mutants format lint
+bench: $(BUILD)/verge.elf32 guests ## what exits, boot and image cost, into build/bench.json; fails beyond a limit
+	python3 -B tools/bench.py
+
 coverage: ## line coverage of devices/ and the time core by the unit tests; fails below 90 %
 	python3 -B tools/coverage.py --build $(BUILD)/coverage
 

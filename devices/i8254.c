@@ -35,6 +35,7 @@ static void publish(struct i8254 *pit, unsigned channel)
     const struct i8254_counter *counter = &pit->state.counter[channel];
     struct i8254_timer *timer = &pit->timer[channel];
 
+    pit->glide[channel] = i8254_counter_glide(counter);
     if (!pit->out[channel].sink)
         return;
     timer->change_edge = i8254_counter_next_change(counter);
@@ -62,12 +63,14 @@ static void timer_fired(void *opaque, uint64_t when_cycles)
  * An OUT change on the way to the present is only met here when its deadline stands at this very cycle and
  * has not had its turn yet, so the loop is short: as many edges as a cycle holds.
  */
-static __attribute__((noinline)) struct i8254_counter *catch_up(struct i8254 *pit, unsigned channel,
-                                                                uint64_t edge)
+static __attribute__((noinline)) struct i8254_counter *catch_up(struct i8254 *pit, unsigned channel)
 {
+    uint64_t edge = edge_now(pit);
+
     while (pit->timer[channel].change_edge <= edge && pit->timer[channel].change_edge != I8254_NEVER)
         change_out(pit, channel);
     i8254_counter_advance(&pit->state.counter[channel], edge);
+    pit->glide[channel] = i8254_counter_glide(&pit->state.counter[channel]);
     return &pit->state.counter[channel];
 }
 
@@ -75,9 +78,16 @@ static __attribute__((noinline)) struct i8254_counter *catch_up(struct i8254 *pi
 static inline struct i8254_counter *present(struct i8254 *pit, unsigned channel)
 {
     struct i8254_counter *counter = &pit->state.counter[channel];
-    uint64_t edge = edge_now(pit);
+    const struct i8254_glide *glide = &pit->glide[channel];
 
-    return edge > counter->edge ? catch_up(pit, channel, edge) : counter;
+    if (!pit->grid->edges.quick)
+        return catch_up(pit, channel);
+    uint64_t edge = edge_now(pit);
+    if (edge >= glide->until)
+        return catch_up(pit, channel);
+    counter->value -= (uint32_t)((edge - counter->edge) * glide->step);
+    counter->edge = edge;
+    return counter;
 }
 
 /* ---- registers ---- */
@@ -126,23 +136,13 @@ static void bus_write(void *opaque, uint64_t offset, unsigned width, uint64_t va
     publish(pit, port);
 }
 
-static __attribute__((noinline)) uint64_t read_later(struct i8254 *pit, unsigned channel)
-{
-    return i8254_counter_read(present(pit, channel));
-}
-
-/* A second byte follows the first one, and a read its latch command: mostly nothing has passed since. */
 static uint64_t bus_read(void *opaque, uint64_t offset, unsigned width)
 {
     struct i8254 *pit = opaque;
     unsigned port = offset & 3;
 
     (void)width;
-    if (port == PORT_CONTROL)
-        return 0xff;
-    if (!pit->grid->edges.quick || edge_now(pit) > pit->state.counter[port].edge)
-        return read_later(pit, port);
-    return i8254_counter_read(&pit->state.counter[port]);
+    return port == PORT_CONTROL ? 0xff : i8254_counter_read(present(pit, port));
 }
 
 /* ---- pins, reset, state ---- */

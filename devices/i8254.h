@@ -51,6 +51,7 @@ struct i8254 {
     const struct guest_clock *clock;
     const struct grid *grid;
     struct i8254_timer timer[I8254_CHANNELS];
+    struct i8254_glide glide[I8254_CHANNELS]; /* of each counter; rebuilt like the timers */
     struct irq_line
         out[I8254_CHANNELS]; /* OUT pins; the level of an unconnected one is not kept: i8254_out() */
     struct bus_region region;

@@ -174,3 +174,20 @@ uint64_t i8254_counter_next_change(const struct i8254_counter *counter)
         return I8254_NEVER;
     return next.edge + clks;
 }
+
+struct i8254_glide i8254_counter_glide(const struct i8254_counter *counter)
+{
+    unsigned mode = i8254_counter_mode(counter);
+
+    if (takes_load(counter) || counter->triggered || (mode >= 4 && !counter->out))
+        return (struct i8254_glide){0};
+    if (!is_counting(counter))
+        return (struct i8254_glide){I8254_NEVER, 0};
+    if (mode == 2 && counter->value > 1 && counter->out)
+        return (struct i8254_glide){counter->edge + counter->value - 1, 1};
+    if (mode == 3)
+        return (struct i8254_glide){counter->edge + counter->value / 2, 2};
+    if (i8254_mode_is_one_shot(mode) && counter->armed)
+        return (struct i8254_glide){counter->edge + counter->value, 1};
+    return (struct i8254_glide){0};
+}

@@ -85,6 +85,18 @@ void i8254_counter_gate(struct i8254_counter *counter, bool level);
 /* Every CLK up to and with `edge`; an edge that has passed does nothing. */
 void i8254_counter_advance(struct i8254_counter *counter, uint64_t edge);
 
+/*
+ * How the count goes on from counter->edge while nobody writes or moves GATE: at an edge before `until` it is
+ * `value` less `step` for each edge that has passed, and nothing else has changed. until 0: it does not go on
+ * like that; i8254_counter_advance() knows.
+ */
+struct i8254_glide {
+    uint64_t until;
+    uint64_t step; /* 0, 1 or 2 */
+};
+
+struct i8254_glide i8254_counter_glide(const struct i8254_counter *counter);
+
 /* The edge, after counter->edge, at which OUT changes next if nobody writes or moves GATE; I8254_NEVER. */
 uint64_t i8254_counter_next_change(const struct i8254_counter *counter);
 

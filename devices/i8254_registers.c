@@ -23,6 +23,8 @@
 
 #define CONTROL_RW_SHIFT 4
 #define CONTROL_BITS     0x3fu
+#define CONTROL_BCD      0x01u
+#define CONTROL_RW       0x30u
 
 #define STATUS_OUT        BIT(7)
 #define STATUS_NULL_COUNT BIT(6)
@@ -114,6 +116,14 @@ void i8254_counter_write(struct i8254_counter *counter, uint8_t byte)
 
 uint64_t i8254_counter_read(struct i8254_counter *counter)
 {
+    bool latched = counter->count_latched | counter->status_latched;
+
+    /* the plain case: a binary count, both its bytes, as it runs */
+    if (!latched && (counter->control & (CONTROL_RW | CONTROL_BCD)) == RW_BOTH << CONTROL_RW_SHIFT) {
+        unsigned byte = counter->msb_read_next;
+        counter->msb_read_next = !byte;
+        return (uint8_t)(counter->value >> 8 * byte);
+    }
     uint16_t word = counter->count_latched ? counter->latched_count : digits(counter);
     bool msb = rw_of(counter) == RW_MSB;
 

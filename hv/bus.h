@@ -54,22 +54,11 @@ void bus_init(struct bus *bus, enum bus_kind kind);
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned width);
 void bus_write(struct bus *bus, uint64_t address, unsigned width, uint64_t value);
 
-/*
- * The same for an IN or OUT, on the path of an exit. The plain case, a byte of a region that takes bytes, is
- * one call. Above the width the value read means nothing.
+/* For an IN or OUT, on the path of an exit: the plain case, a byte of a region that takes bytes, is one call.
  */
 static inline const struct bus_region *bus_port_region(const struct bus *bus, uint16_t port)
 {
     return bus->regions[bus->region_at[bus->page_of[port >> 8]][port & 0xFF]];
-}
-
-static inline uint64_t bus_read_port(struct bus *bus, uint16_t port, unsigned width)
-{
-    const struct bus_region *region = bus_port_region(bus, port);
-
-    if (!region || width != 1 || !(region->widths & 1))
-        return bus_read(bus, port, width);
-    return region->ops->read(region->opaque, port - region->base, 1);
 }
 
 static inline void bus_write_port(struct bus *bus, uint16_t port, unsigned width, uint64_t value)

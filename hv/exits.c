@@ -71,7 +71,7 @@ static enum handled handle_window(struct vm *vm)
 }
 
 /* IN: a 32-bit result clears the upper half of RAX, a shorter one leaves the rest alone. */
-static inline void set_accumulator(uint64_t *rax, unsigned width, uint64_t value)
+static void set_accumulator(uint64_t *rax, unsigned width, uint64_t value)
 {
     if (width == 1)
         *rax = (*rax & ~UINT64_C(0xFF)) | (uint8_t)value;
@@ -89,14 +89,27 @@ static __attribute__((noinline)) enum handled handle_out(struct vm *vm)
     return HANDLED_SKIP;
 }
 
+static __attribute__((noinline)) enum handled handle_in(struct vm *vm)
+{
+    const struct exit *exit = &vm->vcpu.exit;
+    uint64_t value = bus_read(&vm->ports, exit->port.port, exit->port.width);
+
+    set_accumulator(vm->vcpu.gpr[REG_RAX], exit->port.width, value);
+    return HANDLED_SKIP;
+}
+
+/* A byte from a region that takes bytes is the plain case. */
 static enum handled handle_port(struct vm *vm)
 {
     const struct exit *exit = &vm->vcpu.exit;
 
     if (!exit->port.in)
         return handle_out(vm);
-    uint64_t value = bus_read_port(&vm->ports, exit->port.port, exit->port.width);
-    set_accumulator(vm->vcpu.gpr[REG_RAX], exit->port.width, value);
+    const struct bus_region *region = bus_port_region(&vm->ports, exit->port.port);
+    if (exit->port.width != 1 || !region || !(region->widths & 1))
+        return handle_in(vm);
+    uint64_t value = region->ops->read(region->opaque, exit->port.port - region->base, 1);
+    *(uint8_t *)vm->vcpu.gpr[REG_RAX] = (uint8_t)value; /* AL */
     return HANDLED_SKIP;
 }
 

@@ -1,19 +1,14 @@
-/*
- * Marks: the host TSC at each of a guest's last POST codes (port 80h), so that a run can be measured from
- * outside: `make bench` reads them. With them, in a counting build (VERGE_COUNT), how many costly operations
- * the path from exit to entry had made by then.
- */
+/* Marks: the host TSC at each of a guest's last POST codes (port 80h), so that a run can be measured from
+ * outside: `make bench` reads them. */
 #ifndef HV_MARKS_H
 #define HV_MARKS_H
 
-#include "arch/x86/api/vcpu.h"
 #include "lib/base.h"
 
 #define MARKS_MAX 64
 
 struct mark {
     uint64_t host_tsc;
-    struct hot_counts counts;
     uint8_t code;
 };
 
@@ -24,7 +19,7 @@ struct marks {
 
 static inline void marks_put(struct marks *marks, uint8_t code, uint64_t host_tsc)
 {
-    marks->marks[marks->count++ % MARKS_MAX] = (struct mark){host_tsc, hot_counts_now(), code};
+    marks->marks[marks->count++ % MARKS_MAX] = (struct mark){host_tsc, code};
 }
 
 #endif

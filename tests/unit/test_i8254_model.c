@@ -178,6 +178,25 @@ static void power_on(uint64_t hz, unsigned listened)
     }
 }
 
+/* i8254_counter_glide() against i8254_counter_advance(): at each edge before `until` nothing but CE differs.
+ */
+static void check_glide(const struct i8254_counter *counter)
+{
+    struct i8254_glide glide = i8254_counter_glide(counter);
+
+    if (glide.until <= counter->edge)
+        return;
+    uint64_t most = MIN(glide.until - counter->edge - 1, (uint64_t)1000000);
+    const uint64_t distances[] = {0, MIN(most, 1u), MIN(most, 2u), most / 2, most};
+    for (size_t i = 0; i < ARRAY_SIZE(distances); i++) {
+        struct i8254_counter advanced = *counter, glided = *counter;
+        i8254_counter_advance(&advanced, counter->edge + distances[i]);
+        glided.edge += distances[i];
+        glided.value -= (uint32_t)(distances[i] * glide.step);
+        assert_memory_equal(&advanced, &glided, sizeof glided);
+    }
+}
+
 static void random_program(uint64_t hz, unsigned listened, unsigned steps, bool saving, uint64_t seed)
 {
     random_state = seed;
@@ -188,6 +207,8 @@ static void random_program(uint64_t hz, unsigned listened, unsigned steps, bool 
         advance(bench.clock.now + random_step(hz));
         step();
         check_outs();
+        for (unsigned channel = 0; channel < I8254_CHANNELS; channel++)
+            check_glide(&bench.pit.state.counter[channel]);
     }
 }
 

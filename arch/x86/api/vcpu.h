@@ -280,25 +280,4 @@ const struct switch_costs *vcpu_switch_costs(void);
 /* Runs that yielded less than E + X: the class was lowered. */
 uint64_t vcpu_recalibrations(void);
 
-/* Costly operations on the path from exit to entry, counted by the VERGE_COUNT build (make bench); else all
- * zero. */
-struct hot_counts {
-    uint64_t xsave, wrmsr, lapic;
-};
-
-#ifdef VERGE_COUNT
-extern struct hot_counts hot_counts;
-#define HOT_COUNT(field) (hot_counts.field++)
-static inline struct hot_counts hot_counts_now(void)
-{
-    return hot_counts;
-}
-#else
-#define HOT_COUNT(field) ((void)0)
-static inline struct hot_counts hot_counts_now(void)
-{
-    return (struct hot_counts){0};
-}
-#endif
-
 #endif

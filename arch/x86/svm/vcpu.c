@@ -15,10 +15,6 @@
 #include "arch/x86/svm/svm.h"
 #include "lib/string.h"
 
-#ifdef VERGE_COUNT
-struct hot_counts hot_counts;
-#endif
-
 #define RFLAGS_RESERVED BIT64(1)
 #define DR6_RESET       0xFFFF0FF0u
 #define DR7_RESET       0x400u
@@ -99,8 +95,6 @@ static struct vcpu *holder; /* whose state the CPU's own registers hold */
 
 static void load_hands(struct vcpu_backend *backend)
 {
-    HOT_COUNT(xsave);
-    HOT_COUNT(wrmsr);
     svm_load_extended(backend->extended_state, backend->xcr0);
     __asm__ volatile("mov %0, %%db0" : : "r"(backend->debug_registers[0]));
     __asm__ volatile("mov %0, %%db1" : : "r"(backend->debug_registers[1]));
@@ -140,7 +134,6 @@ void vcpu_reset(struct vcpu *vcpu)
 
 static void save_hands(struct vcpu_backend *backend)
 {
-    HOT_COUNT(xsave);
     svm_save_extended(backend->extended_state);
     __asm__ volatile("mov %%db0, %0" : "=r"(backend->debug_registers[0]));
     __asm__ volatile("mov %%db1, %0" : "=r"(backend->debug_registers[1]));
@@ -181,7 +174,6 @@ static bool place_event(struct vcpu *vcpu)
     vcpu->event.valid = false;
     if (!svm_costs.event_repeats || event.type != EVENT_EXTERNAL)
         return false;
-    HOT_COUNT(lapic);
     host_lapic_interrupt_self();
     return true;
 }
@@ -264,7 +256,6 @@ static void arm(struct vcpu *vcpu, uint64_t distance)
         oneshot->aimed = false;
     }
     oneshot->chased = oneshot->fires_at != UINT64_MAX;
-    HOT_COUNT(lapic);
     vcpu->backend->armed = true;
     vcpu->backend->entry.arm_count = oneshot_count(MIN(run, to_host_limit) + oneshot->distance);
 }
