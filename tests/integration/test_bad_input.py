@@ -166,6 +166,8 @@ ENDINGS = [
     ("badexit code=119", "", 119, r"bad: code 119; "),
     ("udstorm n=200000", "", 0, r"bad: code 0; "),
     ("unclaimed n=5000", "", 0, r"bad: code 0; "),
+    ("steps", "", 0, r"bad: code 0; "),
+    ("leftovers", "", 0, r"bad: reset: keyboard controller; restart 1"),
 ]
 
 
@@ -177,15 +179,16 @@ def test_ending(alone, nasty, words, code, line):
     one_line(run, rf"bad: code {code}; .* 0 late; ledger exact")
     one_line(run, r"good: code 0; .* 0 late; ledger exact")
     assert neighbour_figures(run) == alone
-    if nasty.startswith(("udstorm", "unclaimed")):
+    if nasty.startswith(("udstorm", "unclaimed", "steps", "leftovers")):
         assert f"bad| RESULT PASS {nasty.split()[0]}" in run.out
     if words.startswith("oncrash=reset resets"):
         assert len(re.findall(r"bad: reset: triple fault; restart \d", run.log)) == 3
 
 
-def test_storm_without_end_leaves_the_others_their_time(alone):
-    """A storm of #UD for ever gets its slices and no more: the neighbour ends as ever, and Ctrl-A x ends the storm."""
-    term = spawn_verge("--icount", "--timeout", "300", "--vm", f"vm=bad kernel={HOSTILE} mem=16M -- udstorm", "--vm", NEIGHBOUR,
+@pytest.mark.parametrize("words", ["-- udstorm", "-- deaf", "idle=skip -- deaf"])
+def test_without_end(alone, words):
+    """A storm of #UD for ever, or of ticks that wake nobody: the neighbour ends as ever, and Ctrl-A x ends the other."""
+    term = spawn_verge("--icount", "--timeout", "300", "--vm", f"vm=bad kernel={HOSTILE} mem=16M {words}", "--vm", NEIGHBOUR,
                        timeout=280)
     wanted = [r"good\| RESULT PASS pit (.*?)\r", r"good: code 0; (.*) 0 late; ledger exact"]
     while wanted:  # two streams on one terminal: in whatever order

@@ -1,6 +1,5 @@
-/* clang-format never settles on the macro lists here. */
-/* clang-format off */
-/* The hostile guest: operations (ops.asm), one random step (steps.c), the one-shot nasties (nasty.c). */
+/* The hostile guest: operations (ops.asm), one random step (steps.c), the one-shot nasties (nasty.c),
+ * mistakes that Verge once made (relapse.c). */
 #ifndef GUEST_HOSTILE_H
 #define GUEST_HOSTILE_H
 
@@ -19,6 +18,8 @@ struct hostile {
 void hostile_step(struct hostile *h);
 /* True when the command line named a nasty and it came back; *passed says how. */
 bool nasty_run(bool *passed);
+/* The same for a mistake that Verge once made. */
+bool relapse_run(bool *passed);
 
 uint64_t op_rdmsr(uint32_t msr);
 void op_wrmsr(uint32_t msr, uint64_t value);
@@ -29,15 +30,19 @@ void op_cpuid(uint32_t leaf, uint32_t subleaf);
 void op_invlpg(uint64_t address);
 void op_popf(uint64_t flags);
 void op_window(void);
-#define REGISTER_OPS(name)                                                                                   \
-    uint64_t op_read_##name(void);                                                                           \
-    void op_write_##name(uint64_t value);
-REGISTER_OPS(cr0)
-REGISTER_OPS(cr2)
-REGISTER_OPS(cr3)
-REGISTER_OPS(cr4)
-REGISTER_OPS(cr8) REGISTER_OPS(dr0) REGISTER_OPS(dr3) REGISTER_OPS(dr4) REGISTER_OPS(dr6) REGISTER_OPS(dr7)
-    __attribute__((noreturn)) void end_triple_fault(void);
+uint64_t op_read_cr0(void), op_read_cr2(void), op_read_cr3(void), op_read_cr4(void), op_read_cr8(void);
+uint64_t op_read_dr0(void), op_read_dr3(void), op_read_dr4(void), op_read_dr6(void), op_read_dr7(void);
+void op_write_cr0(uint64_t value), op_write_cr2(uint64_t value), op_write_cr3(uint64_t value),
+    op_write_cr4(uint64_t value), op_write_cr8(uint64_t value);
+void op_write_dr0(uint64_t value), op_write_dr3(uint64_t value), op_write_dr4(uint64_t value),
+    op_write_dr6(uint64_t value), op_write_dr7(uint64_t value);
+
+/* Memory forms, and instructions without an operand from outside: tables in ops.asm. */
+extern void (*const memory_ops[])(uint64_t address, uint64_t value);
+extern void (*const odd_ops[])(void);
+extern const uint64_t memory_op_count, odd_op_count;
+
+__attribute__((noreturn)) void end_triple_fault(void);
 __attribute__((noreturn)) void end_cli_hlt(void);
 __attribute__((noreturn)) void end_masked_hlt(void);
 __attribute__((noreturn)) void storm_ud(void);

@@ -47,83 +47,8 @@ static bool reset_by(const char *name, uint16_t port, uint8_t value)
     return false;
 }
 
-static volatile uint64_t dbs, ticks;
-static bool count_db(struct trap_frame *frame)
-{
-    if (frame->vector == VECTOR_IRQ0) {
-        ticks++;
-        return false;
-    }
-    if (frame->vector != 1)
-        return false;
-    dbs++;
-    return true;
-}
-static bool steps_lost(void)
-{
-    uint64_t n = word_number("n", 20000), c = n;
-    trap_hook = count_db;
-    idt_set(VECTOR_IRQ0, trap_stubs[VECTOR_IRQ0]);
-    pic_start();
-    out8(0x43, 0x34);
-    out8(0x40, (uint8_t)word_number("count", 5));
-    out8(0x40, 0);
-    pic_unmask(0);
-    __asm__ volatile("sti\n pushf\n pushf\n orq $0x100,(%%rsp)\n popf\n 1: dec %0\n jnz 1b\n popf\n cli\n"
-                     : "+r"(c)::"memory");
-    print("steps n=%lu dbs=%lu ticks=%lu lost=%ld\n", n, dbs, ticks, 2 * n + 1 - dbs);
-    return dbs == 2 * n + 1;
-}
-static bool reset_state(void)
-{
-    uint64_t dr0, xmm, a = 0x1234, z;
-    uint32_t aux, d;
-    __asm__ volatile("mov %%dr0, %0" : "=r"(dr0));
-    __asm__ volatile("mov %%cr4, %0\n or $0x600, %0\n mov %0, %%cr4" : "=r"(z));
-    __asm__ volatile("movq %%xmm3, %0" : "=r"(xmm));
-    __asm__ volatile("rdmsr" : "=a"(aux), "=d"(d) : "c"(0xC0000103));
-    print("state dr0=%lx xmm3=%lx aux=%x\n", dr0, xmm, aux);
-    __asm__ volatile("mov %0, %%dr0" ::"r"(a));
-    __asm__ volatile("movq %0, %%xmm3" ::"r"(a));
-    __asm__ volatile("wrmsr" ::"a"(77), "d"(0), "c"(0xC0000103));
-    out8(0x70, 0x60);
-    uint8_t n = in8(0x71);
-    out8(0x71, (uint8_t)(n + 1));
-    if (n >= 1)
-        return !dr0 && !xmm && !aux;
-    out8(0x64, 0xFE);
-    for (;;)
-        ;
-}
-static bool mask_pit(void)
-{
-    pic_start();
-    out8(0x43, 0x34);
-    out8(0x40, 100);
-    out8(0x40, 0);
-    pic_mask_all();
-    pic_unmask(4);
-    print("now halting\n");
-    __asm__ volatile("sti; hlt");
-    return true;
-}
-
 bool nasty_run(bool *passed)
 {
-    if (word_bare("stepslost")) {
-        *passed = steps_lost();
-        print("RESULT %s\n", *passed ? "PASS" : "FAIL");
-        return true;
-    }
-    if (word_bare("resetstate")) {
-        *passed = reset_state();
-        print("RESULT %s\n", *passed ? "PASS" : "FAIL");
-        return true;
-    }
-    if (word_bare("maskpit")) {
-        *passed = mask_pit();
-        return true;
-    }
     *passed = false;
     if (word_bare("unclaimed")) {
         *passed = unclaimed();

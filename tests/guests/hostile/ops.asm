@@ -116,9 +116,15 @@ REGISTER_OPS dr4
 REGISTER_OPS dr6
 REGISTER_OPS dr7
 
-; Memory forms: void op_mem_N(address, value); rax, rcx and r8 are free.
+; Memory forms: void memory_ops[N](address, value); rax, rcx and r8 are free.
+section .rodata
+align 8
+global memory_ops
+memory_ops:
 %macro MEMORY_OP 2+
-global op_mem_%1
+section .rodata
+    dq op_mem_%1
+section .text
 op_mem_%1:
     mov rax, rsi
     TRY %2
@@ -149,9 +155,17 @@ MEMORY_OP 21, movsxd rax, dword [rdi]
 MEMORY_OP 22, not word [rdi]
 MEMORY_OP 23, sub rax, [rdi]
 
-; Instructions without an operand from outside; none may end the guest.
+section .rodata
+global memory_op_count
+memory_op_count: dq ($ - memory_ops) / 8
+
+; Instructions without an operand from outside, void odd_ops[N](void); none may end the guest.
+global odd_ops
+odd_ops:
 %macro ODD_OP 2+
-global op_odd_%1
+section .rodata
+    dq op_odd_%1
+section .text
 op_odd_%1:
     push rbx
     xor eax, eax
@@ -191,6 +205,12 @@ ODD_OP 26, rsm
 ODD_OP 27, xsetbv
 ODD_OP 28, mwait
 ODD_OP 29, lmsw ax
+
+section .rodata
+global odd_op_count
+odd_op_count: dq ($ - odd_ops) / 8
+
+section .text
 
 global op_invlpg                        ; (address)
 op_invlpg:

@@ -1,5 +1,3 @@
-/* clang-format never settles on the macro lists here. */
-/* clang-format off */
 /* One random operation: MSRs, ports, memory that nobody claims, CPUID, control and debug registers, odd
  * instructions. */
 #include "tests/guests/hostile/hostile.h"
@@ -14,30 +12,6 @@
 #define CMOS_KEPT_LAST  0x6Fu
 #define RESET_RARITY    64u
 
-typedef void memory_op(uint64_t address, uint64_t value);
-typedef void odd_op(void);
-#define EACH_MEMORY(X)                                                                                       \
-    X(0)                                                                                                     \
-    X(1)                                                                                                     \
-    X(2)                                                                                                     \
-    X(3)                                                                                                     \
-    X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21)    \
-        X(22) X(23)
-#define EACH_ODD(X)                                                                                          \
-    X(0)                                                                                                     \
-    X(1)                                                                                                     \
-    X(2)                                                                                                     \
-    X(3)                                                                                                     \
-    X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21)    \
-        X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29)
-#define DECLARE_MEMORY(n) memory_op op_mem_##n;
-#define DECLARE_ODD(n)    odd_op op_odd_##n;
-EACH_MEMORY(DECLARE_MEMORY)
-EACH_ODD(DECLARE_ODD)
-#define NAME_MEMORY(n) op_mem_##n,
-#define NAME_ODD(n)    op_odd_##n,
-static memory_op *const memory_ops[] = {EACH_MEMORY(NAME_MEMORY)};
-static odd_op *const odd_ops[] = {EACH_ODD(NAME_ODD)};
 #define ODD_BARE_LIMIT 26 /* the rest (RSM, XSETBV, MWAIT, LMSW) only where a hypervisor answers */
 
 /* With trace=2: what is about to be done, so that the last line names the culprit. */
@@ -164,8 +138,8 @@ static void step_memory(struct hostile *h)
         address = 0xA0000 + (r & 0x1FFFF);
     if ((r >> 60) == 1 && !h->bare)
         address = 0xFFFFFFF0u + (r & 7); /* the last access must not leave the mapped 4 GB */
-    say(h, "memory", (r >> 32) % ARRAY_LENGTH(memory_ops), address);
-    memory_ops[(r >> 32) % ARRAY_LENGTH(memory_ops)](address, draw_value(h));
+    say(h, "memory", (r >> 32) % memory_op_count, address);
+    memory_ops[(r >> 32) % memory_op_count](address, draw_value(h));
 }
 
 static void step_control(struct hostile *h)
@@ -283,7 +257,7 @@ void hostile_step(struct hostile *h)
         step_control(h);
         break;
     case 13:
-        odd_ops[(r >> 8) % (h->bare ? ODD_BARE_LIMIT : ARRAY_LENGTH(odd_ops))]();
+        odd_ops[(r >> 8) % (h->bare ? ODD_BARE_LIMIT : odd_op_count)]();
         break;
     case 14:
         (r & 256) ? op_invlpg(draw(h)) : op_popf(draw(h) & 0x254DD5);
