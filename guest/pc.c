@@ -9,7 +9,6 @@
 #include "lib/string.h"
 
 #define CMOS_USER_FIRST 0x38 /* behind what firmware and operating systems share */
-#define FIRST_GUEST_TAG 2    /* 1 is the calibration guest's */
 
 static uint8_t interrupt_ack(struct vm *vm)
 {
@@ -186,7 +185,7 @@ static bool give_memory(struct pc *pc)
         }
         left -= size;
     }
-    nested_init(&vm->nested, FIRST_GUEST_TAG + vm->id);
+    nested_init(&vm->nested, vm->id + 1);
     for (unsigned i = 0; i < vm->memory.range_count; i++) {
         const struct memory_range *range = &vm->memory.ranges[i];
 

@@ -54,7 +54,10 @@ bool cpu_init_virtualisation(void)
             "this CPU has no local APIC, whose timer Verge needs: enable it in the firmware's CPU settings");
         return false;
     }
-    oneshot_init();
+    if (!oneshot_init()) {
+        log_error("the local APIC's timer does not count, which Verge needs");
+        return false;
+    }
     svm_enable();
     return svm_calibrate();
 }

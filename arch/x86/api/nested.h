@@ -10,12 +10,14 @@
 
 struct nested {
     uint64_t root;   /* host-physical address of the top table */
-    uint32_t tag;    /* ASID or VPID: unique per VM, never 0 */
+    uint32_t tag;    /* ASID or VPID, never 0 */
+    bool shared_tag; /* the CPU has too few for a tag of its own: a flush at each change of hands */
     bool flush_owed; /* a translation was narrowed or removed since the last entry */
     bool *attention; /* of the vCPU whose next entry pays it; NULL: there is none yet */
 };
 
-void nested_init(struct nested *nested, uint32_t tag);
+/* A new address space without a page. `number` is unique: 0 for the calibration, 1 and up for VMs. */
+void nested_init(struct nested *nested, uint32_t number);
 
 /* The next entry flushes: for whoever changes what translations mean otherwise. */
 void nested_owe_flush(struct nested *nested);

@@ -8,6 +8,7 @@
 #define REG_TPR           0x80
 #define REG_EOI           0xB0
 #define REG_SPURIOUS      0xF0
+#define REG_IN_SERVICE    0x100 /* 256 bits, in 8 registers 10h apart */
 #define REG_ICR_LOW       0x300
 #define REG_LVT_TIMER     0x320
 #define REG_LVT_THERMAL   0x330
@@ -56,6 +57,14 @@ static void enable(uint64_t base)
         wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
 }
 
+/* What firmware left in service would hold off the timer's vector for good. */
+static void end_all_in_service(void)
+{
+    for (unsigned vector = 0; vector < 256; vector++)
+        if (registers[(REG_IN_SERVICE + vector / 32 * 0x10) / 4] & BIT(vector % 32))
+            host_lapic_eoi();
+}
+
 bool host_lapic_init(void)
 {
     uint64_t base;
@@ -69,6 +78,7 @@ bool host_lapic_init(void)
         return false;
     reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
     reg_write(REG_TPR, 0);
+    end_all_in_service();
     reg_write(REG_LVT_LINT0, LVT_MASKED);
     reg_write(REG_LVT_LINT1, LVT_MASKED);
     reg_write(REG_LVT_ERROR, LVT_MASKED);

@@ -34,17 +34,18 @@ static void measure(uint64_t *low, uint64_t *high)
     *high = ratio_ceil(&ratio, ticks + 1);
 }
 
-void oneshot_init(void)
+bool oneshot_init(void)
 {
     uint64_t low, high;
 
     measure(&low, &high);
     host_oneshot.ticks_hz = rate_coarsest(low, high);
-    if (host_oneshot.ticks_hz == 0)
-        host_oneshot.ticks_hz = 1;
+    if (low == 0 || host_oneshot.ticks_hz == 0)
+        return false;
     ratio_init(&host_oneshot.ticks_per_cycle, host_oneshot.ticks_hz, host_tsc_hz());
     ratio_init(&host_oneshot.cycles_per_tick, host_tsc_hz(), host_oneshot.ticks_hz);
     host_oneshot.fires_at = UINT64_MAX;
+    return true;
 }
 
 void cpu_start_periodic_timer(uint32_t hz)

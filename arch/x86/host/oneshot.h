@@ -23,8 +23,8 @@ struct oneshot {
 
 extern struct oneshot host_oneshot;
 
-/* Measures the timer's rate against the TSC. */
-void oneshot_init(void);
+/* Measures the timer's rate against the TSC; false when it does not count. */
+bool oneshot_init(void);
 
 /* The count for an expiry `cycles` after the write, at least 1. */
 uint32_t oneshot_count(uint64_t cycles);

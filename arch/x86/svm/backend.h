@@ -31,6 +31,7 @@ extern struct svm_costs svm_costs;
 
 struct svm_features {
     bool next_rip, flush_by_asid, clean_bits, decode_assists;
+    bool predictor_barrier; /* IBPB */
     uint32_t asids;
 };
 extern struct svm_features svm_features;
@@ -46,6 +47,7 @@ struct vcpu_backend {
     struct vcpu *vcpu;
     struct vmcb *vmcb;
     int64_t entry_cost; /* E of this entry */
+    uint64_t entry_rip; /* where the guest went on at this entry */
     uint32_t dirty;     /* VMCB parts changed since the last entry (clean bits) */
     bool inject;        /* this entry delivers an event */
     bool armed;         /* this entry arms the timer */

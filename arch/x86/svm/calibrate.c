@@ -1,7 +1,8 @@
 /*
  * Measures what a world switch costs (E, X, the timer's distance; design: "Calibration"), with a guest of a
  * few instructions in real mode. The guest's TSC offset is minus T0, so that it reads the cycles since T0:
- * the first RDTSC gives E at once. Every figure is the minimum over many runs; nothing here is a constant of
+ * the first RDTSC gives E at once. Every figure is the minimum over many runs, all but the first of which
+ * find caches, TLB and the CPU's copy of the VMCB as a run of a guest does; nothing here is a constant of
  * some CPU. Runs at boot on each CPU, interrupts off.
  */
 #include "arch/x86/api/cpu.h"
@@ -14,10 +15,13 @@
 
 struct svm_costs svm_costs;
 
-#define RUNS            32
-#define NOPS            1000
-#define EVENT_PROBES    16
-#define CALIBRATION_TAG 1
+#define RUNS         32
+#define TIMER_RUNS   8
+#define TIMER_COUNTS 16
+#define TAIL         8 /* one run in so many may be an outlier (an SMI) that the spread leaves out */
+#define NOPS         1000
+#define EVENT_PROBES 16
+#define CALIBRATION  0 /* the number of its address space */
 
 #define GPA_VECTORS    0x0000u /* interrupt vector table, its last entries unused */
 #define GPA_CODE       0x1000u
@@ -41,7 +45,8 @@ static const uint8_t rdtsc_rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x31,
 static const uint8_t rdtsc_ud2[] = {0x0F, 0x31, 0x0F, 0x0B};           /* RDTSC; UD2 */
 static const uint8_t rdtsc_load[] = {0x0F, 0x31, 0xA0, 0x00, 0x80};    /* RDTSC; MOV AL, [8000h] */
 static const uint8_t rdtsc_int[] = {0x0F, 0x31, 0xCD, HANDLER_VECTOR}; /* RDTSC; INT 20h */
-static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0xEB, 0xFC};          /* L: RDTSC; JMP L */
+static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0xE2, 0xFC,
+                                     0x0F, 0x01, 0xD9}; /* L: RDTSC; LOOP L; VMMCALL */
 static const uint8_t only_exit[] = {0x0F, 0x01, 0xD9};
 static const uint8_t no_ops[] = {0x90, 0x90, 0x90, 0x90};
 
@@ -51,7 +56,7 @@ static void build_guest(void)
     const uint16_t handler[2] = {HANDLER, GPA_CODE >> 4};
 
     code = phys_alloc_own(PAGE_SIZE);
-    nested_init(&nested, CALIBRATION_TAG);
+    nested_init(&nested, CALIBRATION);
     nested_map(&nested, GPA_VECTORS, virt_to_phys(vectors), PAGE_SIZE, true);
     nested_map(&nested, GPA_CODE, virt_to_phys(code), PAGE_SIZE, true);
     memcpy(vectors + HANDLER_VECTOR * 4, handler, sizeof handler);
@@ -83,6 +88,16 @@ static void prepare(uint16_t sp, uint64_t rflags)
     vcpu_set_control(&vcpu, &control);
     *vcpu.gpr[REG_RSP] = sp;
     *vcpu.rflags = rflags | 2;
+}
+
+/* The same run again, after an exit: only what the guest itself has changed. */
+static void rewind(uint16_t sp, uint64_t rflags)
+{
+    *vcpu.rip = 0;
+    *vcpu.gpr[REG_RSP] = sp;
+    *vcpu.gpr[REG_RCX] = 0;
+    *vcpu.rflags = rflags | 2;
+    *vcpu.shadow = 0;
 }
 
 static void run(uint32_t arm_count)
@@ -120,27 +135,41 @@ struct setting {
     uint32_t exceptions;
 };
 
+static void insert_sorted(int64_t *values, unsigned count, int64_t value)
+{
+    for (; count && values[count - 1] > value; count--)
+        values[count] = values[count - 1];
+    values[count] = value;
+}
+
+/* How far sorted values lie apart but for outliers; 0 only if all are the same. */
+static uint64_t spread_of(const int64_t *values, unsigned count)
+{
+    uint64_t usual = (uint64_t)(values[count - 1 - count / TAIL] - values[0]);
+
+    return values[count - 1] == values[0] ? 0 : MAX(usual, UINT64_C(1));
+}
+
 static int64_t measure(const struct setting *setting, yield *of)
 {
-    int64_t least = INT64_MAX, most = INT64_MIN;
+    struct vmcb *vmcb = vcpu.backend->vmcb;
+    int64_t values[RUNS];
 
-    for (unsigned i = 0; i < RUNS; i++) {
-        struct vmcb *vmcb = vcpu.backend->vmcb;
-
-        prepare(setting->sp, setting->rflags);
-        vmcb->intercept_exceptions |= setting->exceptions;
-        if (setting->window) {
-            vmcb->vintr |= VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT;
-            vmcb->intercept[0] |= SVM_VINTR;
-        }
-        if (setting->inject)
-            vmcb->event_inject = EVENT_VALID | HANDLER_VECTOR;
-        run(0);
-        least = MIN(least, of());
-        most = MAX(most, of());
+    prepare(setting->sp, setting->rflags);
+    vmcb->intercept_exceptions |= setting->exceptions;
+    if (setting->window) {
+        vmcb->vintr |= VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT;
+        vmcb->intercept[0] |= SVM_VINTR;
     }
-    svm_costs.spread = MAX(svm_costs.spread, (uint64_t)(most - least));
-    return least;
+    for (unsigned i = 0; i <= RUNS; i++) {
+        rewind(setting->sp, setting->rflags);
+        vmcb->event_inject = setting->inject ? EVENT_VALID | HANDLER_VECTOR : 0;
+        run(0);
+        if (i) /* the first one is cold */
+            insert_sorted(values, i - 1, of());
+    }
+    svm_costs.spread = MAX(svm_costs.spread, spread_of(values, RUNS));
+    return values[0];
 }
 
 static const struct setting plain = {.sp = 0x0F00};
@@ -210,42 +239,64 @@ static void probe_event(void)
     }
 }
 
-/*
- * X of a host interrupt and the timer's distance. The guest loops over RDTSC; a run counts for X when it
- * ended right behind one (RIP on the JMP): all that it consumed is known then. Counts of 16 neighbouring
- * values, so that a clock of coarser grain shows its true edge.
- */
-static void measure_timer(uint64_t base_cycles)
+static bool timer_run(uint64_t cycles)
 {
-    int64_t exit_least = INT64_MAX, distance = INT64_MIN;
+    rewind(0x0F00, RFLAGS_IF);
+    run(oneshot_count(cycles));
+    return vcpu.exit.kind == EXIT_HOST_INTERRUPT;
+}
+
+/* X of a host interrupt: of the runs that ended right behind the loop's RDTSC (RIP on the LOOP) all that the
+ * guest consumed is known. */
+static bool measure_interrupt_exit(uint64_t base_cycles)
+{
+    int64_t least = INT64_MAX;
+
+    for (unsigned i = 0; i < TIMER_COUNTS * TIMER_RUNS; i++) {
+        if (!timer_run(base_cycles + i % TIMER_COUNTS))
+            return false;
+        if (*vcpu.rip == 2)
+            least = MIN(least, yield_exit());
+    }
+    svm_costs.exit[CLASS_INTERRUPT] = least == INT64_MAX ? svm_costs.exit[CLASS_INSTRUCTION] : least;
+    return true;
+}
+
+/* The timer's distance. Counts of neighbouring values, so that a clock of coarser grain shows its true edge.
+ */
+static bool measure_distance(uint64_t base_cycles)
+{
+    int64_t distance = INT64_MIN;
     uint64_t jitter = 0;
 
-    LOAD(rdtsc_loop);
-    for (unsigned pass = 0; pass < 2; pass++) {
-        for (uint64_t extra = 0; extra < 16; extra++) {
-            uint64_t least = UINT64_MAX, most = 0;
+    for (unsigned extra = 0; extra < TIMER_COUNTS; extra++) {
+        int64_t totals[TIMER_RUNS];
 
-            for (unsigned i = 0; i < 8; i++) {
-                prepare(0x0F00, RFLAGS_IF);
-                run(oneshot_count(base_cycles + extra));
-                if (pass == 0 && *vcpu.rip == 2)
-                    exit_least = MIN(exit_least, yield_exit());
-                least = MIN(least, total);
-                most = MAX(most, total);
-            }
-            if (pass == 1) {
-                int64_t consumed = (int64_t)most - svm_costs.entry[0] - svm_costs.exit[CLASS_INTERRUPT];
-
-                jitter = MAX(jitter, most - least);
-                distance = MAX(distance, (int64_t)(base_cycles + extra) - consumed);
-            }
+        for (unsigned i = 0; i < TIMER_RUNS; i++) {
+            if (!timer_run(base_cycles + extra))
+                return false;
+            insert_sorted(totals, i, (int64_t)total);
         }
-        if (pass == 0)
-            svm_costs.exit[CLASS_INTERRUPT] =
-                exit_least == INT64_MAX ? svm_costs.exit[CLASS_INSTRUCTION] : exit_least;
+        int64_t usual_most = totals[TIMER_RUNS - 1 - TIMER_RUNS / TAIL];
+        int64_t consumed = usual_most - svm_costs.entry[0] - svm_costs.exit[CLASS_INTERRUPT];
+
+        jitter = MAX(jitter, spread_of(totals, TIMER_RUNS));
+        distance = MAX(distance, (int64_t)(base_cycles + extra) - consumed);
     }
     svm_costs.spread = MAX(svm_costs.spread, jitter);
     host_oneshot.distance = distance > (int64_t)jitter ? (uint64_t)distance - jitter : 0;
+    return true;
+}
+
+/* False: the timer counts, and ends no run of tens of thousands of instructions. */
+static bool measure_timer(uint64_t base_cycles)
+{
+    LOAD(rdtsc_loop);
+    prepare(0x0F00, RFLAGS_IF);
+    if (measure_interrupt_exit(base_cycles) && measure_distance(base_cycles))
+        return true;
+    log_error("the local APIC's timer does not interrupt: Verge can't end a guest's run");
+    return false;
 }
 
 /* 0, 1 and 1,000 NOPs must come out as so many times one NOP, within the spread. */
@@ -274,7 +325,8 @@ bool svm_calibrate(void)
     build_guest();
     measure_entry();
     measure_exits();
-    measure_timer(host_tsc_hz() / 100000); /* 10 us */
+    if (!measure_timer(host_tsc_hz() / 100000)) /* 10 us */
+        return false;
     probe_shadow();
     probe_event();
     log_debug("calibration: E %lld/%lld X insn %lld soft %lld intr %lld window %lld npf %lld npf-soft %lld "

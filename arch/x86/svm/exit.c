@@ -252,7 +252,10 @@ static void take_host_interrupts(struct exit *exit, bool armed)
     exit->aimed = exit->timer && armed && host_oneshot.aimed;
 }
 
-/* The guest's share of the time between T0 and T1; lowers the class when the CPU was quicker than at boot. */
+/*
+ * The guest's share of the time between T0 and T1; lowers the class when the CPU was quicker than at boot. An
+ * interrupt that was pending at the entry ends it halfway, before an instruction: that says nothing of X.
+ */
 static void account(const struct vcpu_backend *backend, struct exit *exit)
 {
     enum exit_class class = svm_exit_class(backend->vmcb);
@@ -260,8 +263,10 @@ static void account(const struct vcpu_backend *backend, struct exit *exit)
     uint64_t total = exit->left - exit->entered;
 
     if ((int64_t)total < overhead) {
-        svm_lower_cost(class, backend->inject, total);
-        recalibrations++;
+        if (class != CLASS_INTERRUPT || backend->vmcb->rip != backend->entry_rip) {
+            svm_lower_cost(class, backend->inject, total);
+            recalibrations++;
+        }
         overhead = (int64_t)total;
     }
     exit->overhead = (uint64_t)overhead;

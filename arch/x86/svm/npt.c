@@ -10,6 +10,7 @@
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/svm/backend.h"
 
 #define LEVELS 4
 
@@ -33,10 +34,14 @@ static void set_entry(struct nested *nested, uint64_t *entry, uint64_t value)
     *entry = value;
 }
 
-void nested_init(struct nested *nested, uint32_t tag)
+/* ASID 0 is the host's. The last one is shared by all that find none of their own. */
+void nested_init(struct nested *nested, uint32_t number)
 {
+    uint32_t last = MAX(svm_features.asids, 2u) - 1;
+
     nested->root = virt_to_phys(phys_alloc_own(PAGE_SIZE));
-    nested->tag = tag;
+    nested->tag = MIN(number + 1, last);
+    nested->shared_tag = number + 1 >= last;
     nested->attention = NULL;
     nested_owe_flush(nested);
 }

@@ -12,6 +12,10 @@
 #define MSR_VM_CR       0xC0010114u
 #define MSR_VM_HSAVE_PA 0xC0010117u
 #define VM_CR_SVMDIS    BIT64(4)
+#define MSR_TSC_RATIO   0xC0000104u
+#define TSC_RATIO_ONE   BIT64(32) /* 8.32 fixed point */
+#define MSR_PRED_CMD    0x49u
+#define PRED_CMD_IBPB   BIT64(0)
 
 #define IOPM_SIZE    0x3000u
 #define MSRPM_SIZE   0x2000u
@@ -60,6 +64,10 @@ static void read_features(void)
     svm_features.asids = r.ebx;
     svm_all_clean = svm_features.clean_bits ? ~CLEAN_INTERCEPTS : 0;
     has_tsc_aux = cpuid(0x80000001, 0).edx & BIT(27);
+    svm_features.predictor_barrier =
+        cpuid(0x80000000, 0).eax >= 0x80000008 && cpuid(0x80000008, 0).ebx & BIT(12);
+    if (r.edx & BIT(4))
+        wrmsr(MSR_TSC_RATIO, TSC_RATIO_ONE); /* whoever owned the CPU before may have scaled its guests */
 }
 
 static void enable_extended_state(void)
@@ -156,6 +164,12 @@ void svm_load_extended(const void *area, uint64_t guest_xcr0)
     } else {
         __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
     }
+}
+
+void svm_forget_branches(void)
+{
+    if (svm_features.predictor_barrier)
+        wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
 }
 
 uint64_t svm_read_tsc_aux(void)

@@ -20,6 +20,9 @@ void svm_save_extended(void *area);
 void svm_load_extended(const void *area, uint64_t guest_xcr0);
 uint64_t svm_host_xcr0(void); /* 0: no XSAVE */
 
+/* What branch predictors learnt from one guest does not steer the next one (APM vol. 2 "IBPB"). */
+void svm_forget_branches(void);
+
 uint64_t svm_read_tsc_aux(void);
 void svm_write_tsc_aux(uint64_t value);
 

@@ -144,9 +144,13 @@ static void save_hands(struct vcpu_backend *backend)
 
 void vcpu_switch(struct vcpu *from, struct vcpu *to)
 {
-    if (from)
+    if (from) {
         save_hands(from->backend);
+        svm_forget_branches();
+    }
     load_hands(to->backend);
+    if (to->nested->shared_tag)
+        nested_owe_flush(to->nested);
     holder = to;
     svm_dirty(to, SVM_ALL_DIRTY);
 }
@@ -277,6 +281,7 @@ void vcpu_release_host(void)
 static inline void enter(struct vcpu_backend *backend, uint64_t tsc)
 {
     backend->entry.tsc_base = tsc - (uint64_t)backend->entry_cost;
+    backend->entry_rip = backend->vmcb->rip;
     svm_enter(&backend->entry);
 }
 
@@ -301,7 +306,8 @@ void svm_bare_run(struct vcpu *vcpu, uint32_t arm_count)
 {
     struct svm_switch *state = &vcpu->backend->entry;
 
-    vcpu->backend->vmcb->clean = 0;
+    vcpu->backend->vmcb->clean = svm_all_clean & ~vcpu->backend->dirty;
+    vcpu->backend->dirty = 0;
     vcpu->backend->entry_cost = 0;
     place_flush(vcpu);
     state->tsc_base = 0;
