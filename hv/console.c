@@ -14,9 +14,10 @@
 
 static unsigned guest_port = NO_PORT, log_port = NO_PORT;
 static bool running, machine_reset;
-static uint64_t log_start;    /* host TSC at console_init: log times count from here */
-static struct output sink;    /* what waits for the guests' port */
-static struct vm *line_owner; /* whose unfinished line stands on the console */
+static uint64_t log_start;     /* host TSC at console_init: log times count from here */
+static struct output sink;     /* what waits for the guests' port */
+static bool line_start = true; /* nothing, or the end of a line, was sent last */
+static struct vm *line_owner;  /* whose unfinished line stands on the console */
 
 static uint64_t cycles_of_ms(uint64_t ms)
 {
@@ -46,11 +47,11 @@ static bool open_port(const struct com_settings *com, unsigned index)
     return host_serial_open(index, com->mode == HV_COM_SET ? 115200u / com->divisor : 0);
 }
 
-void console_init(const struct hv_settings *settings)
+void console_open(const struct hv_settings *settings)
 {
     bool open[HOST_SERIAL_PORTS];
 
-    log_start = host_tsc();
+    host_serial_drain();
     for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
         open[i] = open_port(&settings->com[i], i);
     guest_port = settings->console == HV_SERIAL_COM1 ? 0 : settings->console == HV_SERIAL_COM2 ? 1 : NO_PORT;
@@ -68,8 +69,14 @@ void console_init(const struct hv_settings *settings)
         log_port = open[1] && guest_port != 1 ? 1 : 0;
         break;
     }
-    log_set_sink(write_log_line, NULL);
     log_set_level((enum log_level)settings->loglevel);
+}
+
+void console_init(const struct hv_settings *settings)
+{
+    log_start = host_tsc();
+    console_open(settings);
+    log_set_sink(write_log_line, NULL);
 }
 
 void console_start(void)
@@ -151,6 +158,7 @@ static void drain_sink(void)
 
         if (taken == 0)
             break;
+        line_start = data[taken - 1] == '\n';
         output_drop(&sink, taken);
         sink.stuck_since = now;
     }
@@ -198,6 +206,16 @@ void console_flush(void)
         for (unsigned i = 0; i < vm_count; i++)
             left |= vms[i]->output.count && vms[i]->state == VM_ENDED;
     }
+}
+
+void console_let_finish(void)
+{
+    if (!running || log_port != guest_port || log_port == NO_PORT)
+        return;
+    console_flush();
+    if (!line_start)
+        host_serial_write_all(log_port, (const uint8_t *)"\r\n", 2);
+    line_start = true;
 }
 
 bool console_quit(void)

@@ -12,8 +12,11 @@
 /* A line that is shown at every log level. */
 #define log_notice(...) log_line(LOG_ERROR, __VA_ARGS__)
 
-/* Opens the serial lines and takes over the log. */
+/* Opens the serial lines and takes over the log, whose times count from here. */
 void console_init(const struct hv_settings *settings);
+
+/* Opens the serial lines again, by words that were found later (verge.cfg). */
+void console_open(const struct hv_settings *settings);
 
 /* From now on guests run: on one shared line Verge falls silent. */
 void console_start(void);
@@ -23,6 +26,9 @@ void console_service(void);
 
 /* Waits until all output has left. */
 void console_flush(void);
+
+/* A VM has ended: on one shared line its last bytes come before what Verge says of it. */
+void console_let_finish(void);
 
 /* Ctrl-A x was pressed. */
 bool console_quit(void);

@@ -119,8 +119,8 @@ static void make_plan(void)
         log_error("%s", error.text);
         fail();
     }
-    early_settings = plan.hv; /* with the words of verge.cfg; its console words come too late */
-    log_set_level((enum log_level)early_settings.loglevel);
+    early_settings = plan.hv; /* with the words of verge.cfg */
+    console_open(&early_settings);
     for (unsigned i = 0; i < boot_info.module_count; i++)
         if (plan.unused_modules & BIT(i))
             log_warning("module %u serves no guest: %s", i, boot_info.modules[i].string);

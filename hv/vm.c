@@ -101,6 +101,7 @@ void vm_end(struct vm *vm, unsigned code, const char *why)
     vm->state = VM_ENDED;
     vm->slice_end = 0;
     vm->code = code;
+    console_let_finish();
     if (code > VERDICT_LARGEST || why[0])
         log_info("%s: ended: %s", vm->name, why[0] ? why : "verdict");
     show_closing_line(vm);

@@ -114,6 +114,10 @@ bool console_quit(void)
     return false;
 }
 
+void console_let_finish(void)
+{
+}
+
 void console_flush(void)
 {
 }
