@@ -44,7 +44,8 @@ static bool open_port(const struct com_settings *com, unsigned index)
 {
     if (com->mode == HV_COM_OFF)
         return false;
-    return host_serial_open(index, com->mode == HV_COM_SET ? 115200u / com->divisor : 0);
+    return host_serial_open(
+        index, (struct host_serial_line){com->divisor, com->data_bits, com->stop_bits, com->parity});
 }
 
 void console_open(const struct hv_settings *settings)

@@ -9,8 +9,15 @@
 
 #define HOST_SERIAL_PORTS 2
 
-/* Opens COM1 (index 0) or COM2 (1). baud 0 keeps the firmware's divisor. Returns whether a 16550 answered. */
-bool host_serial_open(unsigned index, uint32_t baud);
+/* The line: data_bits 5 to 8, stop_bits 1 or 2, parity 'n', 'o' or 'e', divisor 115200 / baud. */
+struct host_serial_line {
+    uint16_t divisor;
+    uint8_t data_bits, stop_bits;
+    char parity;
+};
+
+/* Opens COM1 (index 0) or COM2 (1). Returns whether a 16550 answered. */
+bool host_serial_open(unsigned index, struct host_serial_line line);
 
 /* Hands over as many bytes as the transmitter takes now; returns how many. An absent port takes all. */
 size_t host_serial_write(unsigned index, const uint8_t *data, size_t length);

@@ -12,7 +12,9 @@
 #define REG_LSR     5
 #define REG_SCRATCH 7
 
-#define LCR_8N1          0x03
+#define LCR_2_STOP       0x04
+#define LCR_PARITY       0x08
+#define LCR_EVEN         0x10
 #define LCR_DLAB         0x80
 #define MCR_DTR_RTS      0x03
 #define FCR_ENABLE_CLEAR 0x07
@@ -20,8 +22,7 @@
 #define LSR_THRE         BIT(5)
 #define LSR_TEMT         BIT(6)
 
-#define UART_CLOCK_HZ 1843200u
-#define FIFO_SIZE     16u
+#define FIFO_SIZE 16u
 #define DRAIN_SPINS                                                                                          \
     10000000u /* about ten seconds of port reads at 1 us: an emulator's port waits for whoever reads behind  \
                  it */
@@ -39,7 +40,14 @@ static bool answers(uint16_t base)
     return inb(base + REG_SCRATCH) == 0xA5;
 }
 
-bool host_serial_open(unsigned index, uint32_t baud)
+static uint8_t line_control(struct host_serial_line line)
+{
+    uint8_t parity = line.parity == 'n' ? 0 : line.parity == 'o' ? LCR_PARITY : LCR_PARITY | LCR_EVEN;
+
+    return (uint8_t)(line.data_bits - 5u) | (line.stop_bits == 2 ? LCR_2_STOP : 0) | parity;
+}
+
+bool host_serial_open(unsigned index, struct host_serial_line line)
 {
     uint16_t base = base_ports[index];
 
@@ -47,14 +55,10 @@ bool host_serial_open(unsigned index, uint32_t baud)
     if (!present[index])
         return false;
     outb(base + REG_IER, 0);
-    if (baud) {
-        uint32_t divisor = MAX(UART_CLOCK_HZ / 16 / baud, 1u);
-
-        outb(base + REG_LCR, LCR_DLAB);
-        outb(base + REG_DATA, (uint8_t)divisor);
-        outb(base + REG_IER, (uint8_t)(divisor >> 8));
-        outb(base + REG_LCR, LCR_8N1);
-    }
+    outb(base + REG_LCR, LCR_DLAB);
+    outb(base + REG_DATA, (uint8_t)line.divisor);
+    outb(base + REG_IER, (uint8_t)(line.divisor >> 8));
+    outb(base + REG_LCR, line_control(line));
     outb(base + REG_FCR, FCR_ENABLE_CLEAR);
     outb(base + REG_MCR, MCR_DTR_RTS);
     return true;
