@@ -73,7 +73,7 @@ static void test_line_settings(void **unused)
         struct host_serial_line line;
         uint8_t control;
     } cases[] = {
-        {{1, 8, 1, 'n'}, 0x03},   {{12, 7, 1, 'e'}, 0x1A},  {{3, 7, 2, 'o'}, 0x0E},
+        {{1, 8, 1, 'n'}, 0x03},    {{12, 7, 1, 'e'}, 0x1A}, {{3, 7, 2, 'o'}, 0x0E},
         {{2304, 5, 1, 'n'}, 0x00}, {{6, 6, 2, 'e'}, 0x1D},
     };
 
