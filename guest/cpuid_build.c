@@ -4,6 +4,7 @@
 #include "lib/string.h"
 
 #define XCR0_X87_SSE UINT64_C(3)
+#define NESTED_BITS  48u /* of guest-physical addresses: four levels of nested tables */
 #define XCR0_OFFERED                                                                                         \
     UINT64_C(0xE7) /* x87, SSE, AVX, the three of AVX-512; MPX, PKRU, CET and AMX are hidden */
 
@@ -192,6 +193,9 @@ static void build_extended(struct cpuid_policy *policy, cpuid_source *source)
     policy->phys_bits = (uint8_t)policy->slots[policy->extended[8].slot][CPUID_EAX];
     if (policy->phys_bits < 32 || policy->phys_bits > 52)
         policy->phys_bits = 36;
+    policy->phys_bits = (uint8_t)MIN(policy->phys_bits, NESTED_BITS);
+    policy->slots[policy->extended[8].slot][CPUID_EAX] =
+        (policy->slots[policy->extended[8].slot][CPUID_EAX] & ~0xFFu) | policy->phys_bits;
 }
 
 static void build_hypervisor(struct cpuid_policy *policy, const struct cpuid_options *options)

@@ -4,6 +4,7 @@
  * touch memory through the decoder are in emulate.c.
  */
 #include "hv/exits.h"
+#include "arch/x86/api/cpu.h"
 #include "arch/x86/decode/insn.h"
 #include "hv/emulate.h"
 #include "hv/perturb.h"
@@ -25,8 +26,13 @@ void exits_set_charges(struct vm *vm, uint64_t each)
     vm->exit_charges[EXIT_HLT] = cycles[CHARGE_HLT];
 }
 
+/* A fault is pushed with RF set, so that an instruction breakpoint does not hit again behind it (APM vol. 2
+ * "RFLAGS", "Resume Flag"); #DB has its own rules. No event is delivered in a shadow. */
 void vm_raise(struct vm *vm, uint8_t vector, bool has_error, uint32_t error)
 {
+    if (vector != VECTOR_DB)
+        *vm->vcpu.rflags |= RFLAGS_RF;
+    *vm->vcpu.shadow = 0;
     vcpu_inject(&vm->vcpu,
                 (struct vcpu_event){.vector = vector,
                                     .type = EVENT_EXCEPTION,
@@ -198,6 +204,7 @@ static enum handled handle_exception(struct vm *vm)
     const struct exit *exit = &vm->vcpu.exit;
 
     if (exit->exception.vector == VECTOR_MC) {
+        cpu_take_machine_check();
         vm_crash(vm, "machine check of the host while it ran");
         return HANDLED_RESUME;
     }

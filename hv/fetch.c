@@ -24,7 +24,7 @@ static bool cached(const struct vm *vm, uint64_t page)
 {
     const struct fetch_cache *cache = &vm->fetch;
 
-    if (cache->page != page || cache->cr3 != vcpu_cr3(&vm->vcpu))
+    if (cache->page != page || cache->cr3 != vcpu_cr3(&vm->vcpu) || !vcpu_in_64bit_code(&vm->vcpu))
         return false;
     for (unsigned i = 0; i < cache->levels; i++)
         if (*cache->entry[i] != cache->value[i])

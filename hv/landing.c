@@ -3,13 +3,17 @@
 
 #define LEAD_SHARE  8u /* the lead is at most 1/8 of the gap, and moves by 1/8 of the error */
 #define WINDOW_MOST UINT64_C(100000)
+#define LATE_MOST                                                                                            \
+    WINDOW_MOST       /* a later landing is no jitter of the timer (an SMI): counted, not adapted to */
+#define PATIENCE 256u /* landings on time before the lead shrinks */
 
 void landing_init(struct landing *landing, uint64_t spread, uint64_t grain, bool exact)
 {
-    *landing = (struct landing){.grain = grain, .fixed = spread == 0};
+    *landing =
+        (struct landing){.grain = grain, .spread = spread, .fixed = spread == 0, .least_early = UINT64_MAX};
     if (spread) {
         landing->lead = spread;
-        landing->window = exact ? 0 : 2 * spread;
+        landing->window = landing->window_least = exact ? 0 : 2 * spread;
     }
 }
 
@@ -31,16 +35,29 @@ static void count(struct landing *landing, uint64_t gap)
     landing->histogram[bucket]++;
 }
 
+/*
+ * The lead grows by what a landing was late, at once. It shrinks when of many landings none came near: by
+ * half of what the nearest one left beyond a margin, never below the spread. So it settles a little above the
+ * timer's worst jitter, and one bad landing is forgotten.
+ */
 static void adapt(struct landing *landing, uint64_t early, uint64_t late)
 {
-    if (landing->fixed)
-        return;
-    if (late)
+    if (late && late <= LATE_MOST)
         landing->lead += late;
-    else if (early > landing->window / 2)
-        landing->lead -= MIN(landing->lead, early - landing->window / 2) / LEAD_SHARE;
-    if (landing->window)
-        landing->window = MAX(landing->window, MIN(2 * landing->lead, WINDOW_MOST));
+    landing->least_early = MIN(landing->least_early, early);
+    if (late) {
+        landing->least_early = UINT64_MAX;
+        landing->on_time = 0;
+    } else if (++landing->on_time == PATIENCE) {
+        uint64_t margin = landing->spread / 4;
+
+        if (landing->least_early > margin)
+            landing->lead -= MIN(landing->lead - landing->spread, (landing->least_early - margin + 1) / 2);
+        landing->least_early = UINT64_MAX;
+        landing->on_time = 0;
+    }
+    if (landing->window_least)
+        landing->window = MIN(MAX(2 * landing->lead, landing->window_least), WINDOW_MOST);
 }
 
 uint64_t landing_take(struct landing *landing, uint64_t distance, uint64_t consumed, bool aimed)
@@ -53,7 +70,10 @@ uint64_t landing_take(struct landing *landing, uint64_t distance, uint64_t consu
         return 0;
     if (aimed)
         landing->stuck = consumed ? 0 : landing->stuck + 1;
-    if (early > landing->window)
+    uint64_t window = landing->window; /* this landing's; the next one has another */
+    if (!landing->fixed && (late || landing->lead <= distance / LEAD_SHARE))
+        adapt(landing, early, late ? behind : 0);
+    if (early > window)
         return 0;
     landing->landed++;
     count(landing, early + behind);
@@ -61,7 +81,6 @@ uint64_t landing_take(struct landing *landing, uint64_t distance, uint64_t consu
         landing->late++;
         landing->worst_late = MAX(landing->worst_late, behind);
     }
-    adapt(landing, early, late ? behind : 0);
     if (early)
         landing->snaps++;
     return early;

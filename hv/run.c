@@ -291,7 +291,7 @@ static unsigned highest_code(void)
 
 unsigned run_all(const struct run_settings *settings)
 {
-    while (!all_ended() && !console_quit()) {
+    while (!all_ended() && !console_quit() && !console_wants_machine_reset()) {
         ledger_book_to(account, host_tsc());
         console_service();
         uint64_t now = host_tsc();

@@ -1,5 +1,6 @@
 /* The physical CPU at boot; the contract is in api/cpu.h. */
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/panic.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/lapic.h"
 #include "arch/x86/host/oneshot.h"
@@ -7,6 +8,13 @@
 #include "arch/x86/svm/svm.h"
 #include "arch/x86/trap.h"
 #include "lib/log.h"
+
+#define MSR_MCG_CAP        0x179u
+#define MSR_MCG_STATUS     0x17Au
+#define MSR_MC0_STATUS     0x401u
+#define MCG_CAN_GO_ON      BIT64(0) /* RIPV */
+#define MC_VALID           BIT64(63)
+#define MC_CONTEXT_CORRUPT BIT64(57) /* PCC */
 
 void cpu_init_early(void)
 {
@@ -60,4 +68,27 @@ bool cpu_init_virtualisation(void)
     }
     svm_enable();
     return svm_calibrate();
+}
+
+/* Source: APM vol. 2 "Machine Check Architecture", "Machine Check Global Status", "Machine-Check Registers".
+ */
+void cpu_take_machine_check(void)
+{
+    uint64_t capabilities = 0, global = 0, all = 0;
+
+    if (!(cpuid(1, 0).edx & BIT(14)) || !rdmsr_safe(MSR_MCG_CAP, &capabilities) ||
+        !rdmsr_safe(MSR_MCG_STATUS, &global))
+        panic("machine check, on a CPU that does not say more");
+    for (unsigned bank = 0; bank < (capabilities & 0xFF); bank++) {
+        uint64_t status;
+
+        if (!rdmsr_safe(MSR_MC0_STATUS + 4 * bank, &status) || !(status & MC_VALID))
+            continue;
+        log_error("machine check: bank %u status %llx", bank, (unsigned long long)status);
+        wrmsr_safe(MSR_MC0_STATUS + 4 * bank, 0);
+        all |= status;
+    }
+    if (!(global & MCG_CAN_GO_ON) || all & MC_CONTEXT_CORRUPT)
+        panic("machine check: the CPU's state is not whole");
+    wrmsr(MSR_MCG_STATUS, 0); /* another one would shut the CPU down else */
 }

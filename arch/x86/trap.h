@@ -10,11 +10,12 @@ struct trap_frame {
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
-#define VECTOR_NMI      2
-#define VECTOR_DF       8
-#define VECTOR_MC       18
-#define VECTOR_TIMER    0x40
-#define VECTOR_SELF     0x41
+#define VECTOR_NMI 2
+#define VECTOR_DF  8
+#define VECTOR_MC  18
+#define VECTOR_TIMER                                                                                         \
+    0xE0 /* these two above the local APIC's task priority: what else a device or firmware sends waits */
+#define VECTOR_SELF     0xE1
 #define VECTOR_SPURIOUS 0xFF
 
 /* Loads GDT, TSS and IDT of the boot CPU and sets its GS base. */

@@ -114,6 +114,15 @@ bool console_quit(void)
     return false;
 }
 
+void cpu_take_machine_check(void)
+{
+}
+
+bool console_wants_machine_reset(void)
+{
+    return false;
+}
+
 void console_let_finish(void)
 {
 }

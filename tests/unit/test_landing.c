@@ -73,7 +73,7 @@ static void test_exact_on_never_charges(void **state)
 static void test_late(void **state)
 {
     (void)state;
-    landing_init(&landing, 50, 8, false);
+    landing_init(&landing, 5, 8, false);
     uint64_t lead = landing.lead;
     assert_int_equal(landing_take(&landing, 100, 107, true), 0);
     assert_int_equal(landing.late, 0);
@@ -152,6 +152,36 @@ static void test_lead_adapts_to_jitter(void **state)
     assert_true(landing.window <= 2 * landing.lead + 200);
 }
 
+/* Distances of 1 ms at 3 GHz, jitter below 200 cycles, and one SMI: what is charged afterwards is as before.
+ */
+static void test_a_bad_landing_is_forgotten(void **state)
+{
+    static const uint64_t smis[] = {90000, 600000};
+    struct prng prng;
+
+    (void)state;
+    for (size_t kind = 0; kind < ARRAY_SIZE(smis); kind++) {
+        uint64_t before = 0, after = 0;
+
+        prng_seed(&prng, 2);
+        landing_init(&landing, 200, 1, false);
+        for (unsigned i = 0; i < 30000; i++) {
+            uint64_t distance = 3000000;
+            uint64_t consumed = distance - landing_lead(&landing, distance) + prng_below(&prng, 200) +
+                                (i == 10000 ? smis[kind] : 0);
+            uint64_t gap = landing_take(&landing, distance, consumed, true);
+
+            if (i >= 5000 && i < 10000)
+                before += gap;
+            if (i >= 25000)
+                after += gap;
+        }
+        assert_true(after <= 2 * before);
+        assert_in_range(before / 5000, 1, 400); /* cycles for each */
+        assert_true(landing.late >= 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +193,7 @@ int main(void)
         cmocka_unit_test(test_lead_is_an_eighth_at_most),
         cmocka_unit_test(test_stuck_timer_is_aimed_later),
         cmocka_unit_test(test_lead_adapts_to_jitter),
+        cmocka_unit_test(test_a_bad_landing_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

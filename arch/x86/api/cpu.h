@@ -70,6 +70,10 @@ void cpu_set_timer(uint64_t host_cycles);
 /* timer=periodic:HZ: a free-running tick in place of the one-shot, the coarse baseline. */
 void cpu_start_periodic_timer(uint32_t hz);
 
+/* A machine check ended a guest's run: logs the banks and clears them. Panics unless the CPU says that it can
+ * go on and its state is whole; then only who ran is lost. */
+void cpu_take_machine_check(void);
+
 /* Start of the machine, in the order of hv/main.c. */
 struct boot_info;
 void cpu_init_early(void);

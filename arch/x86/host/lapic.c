@@ -20,6 +20,9 @@
 #define REG_CURRENT_COUNT 0x390
 #define REG_DIVIDE        0x3E0
 
+/* Above every vector but Verge's own: an interrupt of a device that firmware left unmasked in the I/O APIC,
+ * or an MSI, stays pending and ends no guest's run (APM vol. 2, "Task Priority"). */
+#define TASK_PRIORITY    0xD0
 #define LVT_MASKED       BIT(16)
 #define SPURIOUS_ENABLE  BIT(8)
 #define LVT_PERIODIC     BIT(17)
@@ -77,7 +80,7 @@ bool host_lapic_init(void)
     if (registers[REG_VERSION / 4] == ABSENT)
         return false;
     reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
-    reg_write(REG_TPR, 0);
+    reg_write(REG_TPR, TASK_PRIORITY);
     end_all_in_service();
     reg_write(REG_LVT_LINT0, LVT_MASKED);
     reg_write(REG_LVT_LINT1, LVT_MASKED);

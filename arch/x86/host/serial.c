@@ -7,6 +7,7 @@
 #define REG_DATA    0
 #define REG_IER     1
 #define REG_FCR     2
+#define REG_IIR     2
 #define REG_LCR     3
 #define REG_MCR     4
 #define REG_LSR     5
@@ -18,6 +19,7 @@
 #define LCR_DLAB         0x80
 #define MCR_DTR_RTS      0x03
 #define FCR_ENABLE_CLEAR 0x07
+#define IIR_FIFO         0xC0
 #define LSR_DATA_READY   BIT(0)
 #define LSR_THRE         BIT(5)
 #define LSR_TEMT         BIT(6)
@@ -29,7 +31,8 @@
 
 static const uint16_t base_ports[HOST_SERIAL_PORTS] = {0x3F8, 0x2F8};
 static bool present[HOST_SERIAL_PORTS];
-static bool stuck[HOST_SERIAL_PORTS]; /* took nothing for all that time: no more waiting until it does */
+static size_t room[HOST_SERIAL_PORTS]; /* bytes that an empty transmitter takes: 1 without a working FIFO */
+static bool stuck[HOST_SERIAL_PORTS];  /* took nothing for all that time: no more waiting until it does */
 
 static bool answers(uint16_t base)
 {
@@ -60,6 +63,7 @@ bool host_serial_open(unsigned index, struct host_serial_line line)
     outb(base + REG_IER, (uint8_t)(line.divisor >> 8));
     outb(base + REG_LCR, line_control(line));
     outb(base + REG_FCR, FCR_ENABLE_CLEAR);
+    room[index] = (inb(base + REG_IIR) & IIR_FIFO) == IIR_FIFO ? FIFO_SIZE : 1;
     outb(base + REG_MCR, MCR_DTR_RTS);
     return true;
 }
@@ -67,7 +71,7 @@ bool host_serial_open(unsigned index, struct host_serial_line line)
 size_t host_serial_write(unsigned index, const uint8_t *data, size_t length)
 {
     uint16_t base = base_ports[index];
-    size_t count = MIN(length, FIFO_SIZE);
+    size_t count = MIN(length, room[index]);
 
     if (!present[index])
         return length;

@@ -21,6 +21,7 @@ enum exit_class {
 /* E and X; all in TSC cycles. Signed: a class may cost less than the readings around it. */
 struct svm_costs {
     int64_t entry[2]; /* plain, with an event */
+    int64_t cold;     /* what an entry takes more that flushes the TLB and reads the whole VMCB */
     int64_t exit[CLASS_COUNT];
     uint64_t spread;
     bool event_repeats; /* an injected interrupt is delivered again when a timer of the machine expires before

@@ -249,13 +249,26 @@ static void take_host_interrupts(struct exit *exit, bool armed)
     cpu->timer_fired = false;
     __asm__ volatile("stgi; nop; clgi" : : : "memory");
     exit->timer = cpu->timer_fired;
-    exit->aimed = exit->timer && armed && host_oneshot.aimed;
+    /* An older shot, which expired while the monitor worked, may end an entry that has just armed a new one:
+     * then that one still counts. */
+    exit->aimed = exit->timer && armed && host_oneshot.aimed && host_oneshot.fires_at == UINT64_MAX;
 }
 
 /*
  * The guest's share of the time between T0 and T1; lowers the class when the CPU was quicker than at boot. An
- * interrupt that was pending at the entry ends it halfway, before an instruction: that says nothing of X.
+ * interrupt that was pending at the entry ends it halfway, before an instruction, and a shutdown ends it
+ * anywhere: these say nothing of X.
  */
+static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_class class)
+{
+    const struct vmcb *vmcb = backend->vmcb;
+    uint32_t code = (uint32_t)vmcb->exit_code;
+
+    if (class == CLASS_INTERRUPT)
+        return !backend->inject && vmcb->rip != backend->entry_rip;
+    return code != VMEXIT_SHUTDOWN && code != UINT32_MAX; /* the entry was refused */
+}
+
 static void account(const struct vcpu_backend *backend, struct exit *exit)
 {
     enum exit_class class = svm_exit_class(backend->vmcb);
@@ -263,7 +276,7 @@ static void account(const struct vcpu_backend *backend, struct exit *exit)
     uint64_t total = exit->left - exit->entered;
 
     if ((int64_t)total < overhead) {
-        if (class != CLASS_INTERRUPT || backend->vmcb->rip != backend->entry_rip) {
+        if (tells_of_exit_cost(backend, class)) {
             svm_lower_cost(class, backend->inject, total);
             recalibrations++;
         }

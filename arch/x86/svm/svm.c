@@ -11,7 +11,9 @@
 
 #define MSR_VM_CR       0xC0010114u
 #define MSR_VM_HSAVE_PA 0xC0010117u
+#define VM_CR_LOCK      BIT64(3)
 #define VM_CR_SVMDIS    BIT64(4)
+#define AUTOMATIC_IBRS  BIT64(21) /* of EFER */
 #define MSR_TSC_RATIO   0xC0000104u
 #define TSC_RATIO_ONE   BIT64(32) /* 8.32 fixed point */
 #define MSR_PRED_CMD    0x49u
@@ -43,6 +45,8 @@ const char *svm_preflight(void)
     if (cpuid(0x80000000, 0).eax < 0x8000000A || !(cpuid(0x80000001, 0).ecx & BIT(2)))
         return "this CPU has no AMD SVM, or the firmware hides it: enable \"SVM Mode\" (virtualisation) in "
                "the firmware's CPU settings";
+    if (rdmsr_safe(MSR_VM_CR, &vm_cr) && vm_cr & VM_CR_SVMDIS && !(vm_cr & VM_CR_LOCK))
+        wrmsr_safe(MSR_VM_CR, vm_cr & ~VM_CR_SVMDIS);
     if (rdmsr_safe(MSR_VM_CR, &vm_cr) && vm_cr & VM_CR_SVMDIS)
         return "SVM is locked off by the firmware: enable \"SVM Mode\" in the firmware's CPU settings and "
                "switch the machine off and on";
@@ -80,6 +84,8 @@ static void enable_extended_state(void)
     struct cpuid_result r = cpuid(0xD, 0);
     host_xcr0 = r.eax & XCR0_SWITCHED;
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)host_xcr0), "d"(0));
+    if (cpuid(0xD, 1).eax & BIT(3))
+        wrmsr(MSR_XSS, 0); /* no supervisor state: a guest's XSAVES would reach what doesn't change hands */
     if (cpuid(0xD, 0).ebx > XSAVE_AREA_SIZE) {
         host_xcr0 = XCR0_SSE_X87;
         __asm__ volatile("xsetbv" : : "c"(0), "a"(XCR0_SSE_X87), "d"(0));
@@ -99,6 +105,8 @@ void svm_enable(void)
     read_features();
     enable_extended_state();
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+    if (cpuid(0x80000000, 0).eax >= 0x80000021 && cpuid(0x80000021, 0).eax & BIT(8))
+        wrmsr(MSR_EFER, rdmsr(MSR_EFER) | AUTOMATIC_IBRS); /* guests don't steer the monitor's branches */
     wrmsr(MSR_VM_HSAVE_PA, virt_to_phys(phys_alloc_own(PAGE_SIZE)));
 
     uint8_t *map = phys_alloc_own(IOPM_SIZE);

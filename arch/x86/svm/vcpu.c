@@ -221,6 +221,8 @@ static bool attend(struct vcpu *vcpu, uint64_t *distance)
     bool comes_back = place_event(vcpu);
     bool flush = place_flush(vcpu);
 
+    if (flush || backend->dirty == SVM_ALL_DIRTY)
+        backend->entry_cost += svm_costs.cold;
     place_window(vcpu, vcpu->window && !instead);
     if (instead)
         *distance = 1;
