@@ -113,9 +113,11 @@ install_command() { # the one line a person can type
     printf '%s%s && %sapt-get install -y --no-install-recommends %s' "$sudo" "$update" "$sudo" "${MISSING[*]}"
 }
 
-download_size() { # "12.3 MB", or nothing when apt does not know the packages yet
-    LC_ALL=C apt-get --assume-no -o Debug::NoLocking=1 install --no-install-recommends "${MISSING[@]}" 2>/dev/null |
-        sed -nE 's/^Need to get (.*) of archives\.$/\1/p' | sed 's|/.*||'
+install_size() { # "12.3 MB to download, 45 MB on disk", or nothing when apt does not know the packages yet
+    # Without --print-uris, apt-get installs a package that needs no further one without asking, whatever the answer would be.
+    LC_ALL=C apt-get --assume-no --print-uris -o Debug::NoLocking=1 install --no-install-recommends "${MISSING[@]}" 2>/dev/null |
+        sed -nE 's|^Need to get ([^/]*)(/.*)? of archives\.$|\1 to download|p
+                 s|^After this operation, (.*) of additional disk space will be used\.$|, \1 on disk|p' | tr -d '\n'
 }
 
 # Reads a yes from the terminal. Only called with one.
@@ -154,8 +156,8 @@ need_tools() {
         say "missing, by Debian's package names: ${MISSING[*]}"
         die "this is no Debian system: install what provides them (a guest kernel is given with --kernel F)"
     fi
-    size=$(download_size) # apt's status is that of the answer no
-    say "missing packages: ${MISSING[*]} (${size:-size unknown before apt-get update}${size:+ to download})"
+    size=$(install_size) # apt's status is that of the answer no
+    say "missing packages: ${MISSING[*]} (${size:-size unknown before apt-get update})"
     if [ "$ASSUME_YES" -eq 1 ] || { [ -n "${CI:-}" ] && [ "$(id -u)" -eq 0 ]; }; then
         install_missing
     elif [ -t 0 ] && [ -t 2 ]; then

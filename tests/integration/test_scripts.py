@@ -55,7 +55,10 @@ class Machine:
         """A stub of apt-get; an install brings back what was taken away."""
         install = install or f'cp -P "{self.spare}"/* "{self.farm}"/'
         self.stub("apt-get", f'''case " $* " in
-*" --assume-no "*) echo "Need to get 12.3 MB/45.6 MB of archives."; exit 1 ;;
+*" --assume-no "*)
+    echo "Need to get 12.3 MB/45.6 MB of archives."
+    echo "After this operation, 78.9 MB of additional disk space will be used."
+    exit 1 ;;
 *" update "*) exit 0 ;;
 *" install "*) {install} ;;
 *" download "*) {download} ;;
@@ -87,10 +90,12 @@ def test_missing_tools_without_a_terminal(machine, standin):
     machine.remove(*PROBED)
     run = machine.run(standin, "--clock")
     assert run.code == 125 and run.out == ""
-    assert "missing packages: qemu-system-x86 nasm (12.3 MB to download)" in run.err
+    assert "missing packages: qemu-system-x86 nasm (12.3 MB to download, 78.9 MB on disk)" in run.err
     assert "apt-get update && apt-get install -y --no-install-recommends qemu-system-x86 nasm" in run.err
     assert "sudo" not in run.err
     assert " -y " not in machine.called()
+    # Asked about one package that needs no other, apt-get would install it, --assume-no or not.
+    assert all("--print-uris" in line for line in machine.called().splitlines() if " install " in line)
 
 
 def test_missing_tools_as_a_user_name_sudo(machine, standin):
