@@ -158,12 +158,12 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     panic_set_hook(show_trace_on_panic);
     log_info("Verge %s (%s) at %llx, from %s", VERGE_VERSION, VERGE_COMMIT, (unsigned long long)image_base,
              boot_info.loader);
+    machine_read_tables(boot_info.rsdp); /* they tell how to power off, whatever goes wrong next */
     if (!settings_good) {
         log_error("%s", error.text);
         fail();
     }
     check_modules();
-    machine_read_tables(boot_info.rsdp);
     phys_init(&boot_info);
     memory_map_init(&boot_info);
     preflight();
