@@ -109,7 +109,6 @@ mutants: ## seed ten defects, each of which must make its named test fail
 
 format: ## clang-format over all C files
 	git ls-files '*.c' '*.h' | xargs clang-format -i
-	rm -f tools/format-later.txt
 
 lint: ## clang-format, clang-tidy, includes, headers alone, scripts, text
 	python3 -B tools/lint.py

@@ -1,20 +1,22 @@
 /* Landing; the contract is in landing.h. */
 #include "hv/landing.h"
 
-#define LEAD_SHARE  8u /* the lead is at most 1/8 of the gap, and moves by 1/8 of the error */
+#define LEAD_SHARE  8u /* the lead is at most 1/8 of the gap */
 #define WINDOW_MOST UINT64_C(100000)
 #define LATE_MOST                                                                                            \
     WINDOW_MOST       /* a later landing is no jitter of the timer (an SMI): counted, not adapted to */
 #define PATIENCE 256u /* landings on time before the lead shrinks */
 
+static void set_window(struct landing *landing)
+{
+    landing->window = landing->exact ? 0 : MIN(2 * landing->lead, WINDOW_MOST);
+}
+
 void landing_init(struct landing *landing, uint64_t spread, uint64_t grain, bool exact)
 {
-    *landing =
-        (struct landing){.grain = grain, .spread = spread, .fixed = spread == 0, .least_early = UINT64_MAX};
-    if (spread) {
-        landing->lead = spread;
-        landing->window = landing->window_least = exact ? 0 : 2 * spread;
-    }
+    *landing = (struct landing){
+        .grain = grain, .spread = spread, .exact = exact, .lead = spread, .least_early = UINT64_MAX};
+    set_window(landing);
 }
 
 uint64_t landing_lead(const struct landing *landing, uint64_t distance)
@@ -56,8 +58,7 @@ static void adapt(struct landing *landing, uint64_t early, uint64_t late)
         landing->least_early = UINT64_MAX;
         landing->on_time = 0;
     }
-    if (landing->window_least)
-        landing->window = MIN(MAX(2 * landing->lead, landing->window_least), WINDOW_MOST);
+    set_window(landing);
 }
 
 uint64_t landing_take(struct landing *landing, uint64_t distance, uint64_t consumed, bool aimed)
@@ -71,7 +72,7 @@ uint64_t landing_take(struct landing *landing, uint64_t distance, uint64_t consu
     if (aimed)
         landing->stuck = consumed ? 0 : landing->stuck + 1;
     uint64_t window = landing->window; /* this landing's; the next one has another */
-    if (!landing->fixed && (late || landing->lead <= distance / LEAD_SHARE))
+    if (landing->spread && (late || landing->lead <= distance / LEAD_SHARE))
         adapt(landing, early, late ? behind : 0);
     if (early > window)
         return 0;

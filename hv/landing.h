@@ -17,12 +17,11 @@
 #define LANDING_BUCKETS 8
 
 struct landing {
-    uint64_t lead;         /* cycles before the deadline at which the timer is aimed */
-    uint64_t window;       /* largest gap that may be charged */
-    uint64_t window_least; /* 0: never charge */
+    uint64_t lead;   /* cycles before the deadline at which the timer is aimed */
+    uint64_t window; /* largest gap that may be charged */
     uint64_t grain;  /* an exit up to this much behind the deadline is the end of the instruction in flight */
-    uint64_t spread; /* of the calibration */
-    bool fixed;      /* no spread: lead and window stay 0 */
+    uint64_t spread; /* of the calibration; 0: lead and window stay 0 */
+    bool exact;      /* never charge */
     unsigned on_time;     /* landings with the whole lead since it was last changed ... */
     uint64_t least_early; /* ... and the one that came nearest to the deadline */
     unsigned stuck;       /* runs in a row that the timer ended before the guest's first instruction */

@@ -12,8 +12,6 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Files that clang-format has not been over yet, one a line; `make format` does it and empties the list.
-FORMAT_LATER = "tools/format-later.txt"
 # Few checks, all of them errors: what is nearly always a bug, and what the analyzer proves about pointers and values.
 TIDY = ("-*,bugprone-assert-side-effect,bugprone-infinite-loop,bugprone-integer-division,bugprone-macro-repeated-side-effects,"
         "bugprone-misplaced-widening-cast,bugprone-redundant-branch-condition,"
@@ -73,14 +71,8 @@ def each_file(command, paths, failure):
 
 
 def lint_format():
-    """clang-format has nothing to say, but for the files that it has not been over yet."""
-    later = set()
-    if os.path.exists(os.path.join(ROOT, FORMAT_LATER)):
-        with open(os.path.join(ROOT, FORMAT_LATER), encoding="utf-8") as f:
-            later = set(f.read().split())
-    if later:
-        print(f"format: {len(later)} files are left for `make format`")
-    found = [f for f in files("**/*.c", "**/*.h") if f not in later]
+    """clang-format has nothing to say."""
+    found = files("**/*.c", "**/*.h")
     return each_file(lambda path: ["clang-format", "--dry-run", "-Werror", path], found, "clang-format (`make format` mends it):")
 
 

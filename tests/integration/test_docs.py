@@ -96,7 +96,7 @@ def test_folder_readme(folder):
     for name in names:
         assert glob.glob(os.path.join(ROOT, folder, name)), f"{folder}/README.md: {name} is not there"
     inside = [name[len(folder) + 1:] for name in tracked(folder + "/")]
-    there = {first + "/" * bool(rest) for first, _, rest in (name.partition("/") for name in inside)} - {"README.md", "format-later.txt"}
+    there = {first + "/" * bool(rest) for first, _, rest in (name.partition("/") for name in inside)} - {"README.md"}
     # A header stands beside its source.
     names += [name.removesuffix(".c") + ".h" for name in names if name.endswith(".c")]
     missing = [f for f in sorted(there) if not any(fnmatch.fnmatch(f, name) for name in names)]
