@@ -15,7 +15,7 @@ WARN := -Wall -Wextra -Werror -Wconversion -Wshadow -Wmissing-prototypes -Wvla -
 # Ring 0: freestanding C11, general registers only, no red zone; one global stack-protector guard, set at boot.
 CFLAGS := -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
           -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fstack-protector-strong \
-          -mstack-protector-guard=global -ffile-prefix-map='$(CURDIR)'=. $(WARN) -I. -I$(BUILD)/gen $(EXTRA_CFLAGS)
+          -mstack-protector-guard=global -ffile-prefix-map='$(subst ','\'',$(CURDIR))'=. $(WARN) -I. -I$(BUILD)/gen $(EXTRA_CFLAGS)
 # Host tests: the same sources under ASan and UBSan.
 HOSTFLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
              $(WARN) -I. -DVERGE_HOST $(HOST_EXTRA)

@@ -27,7 +27,7 @@ Verge and the machine:
   --cpu amd|intel     the processor (intel is not built yet)
   --accel auto|tcg|kvm|bochs
                       auto and tcg: exact in guest cycles, idle in real time. kvm: fast, as exact as the host allows
-  --icount [N]        fully deterministic: same seed, clock and output each time; an instruction takes 2^N ticks
+  --icount [N]        fully deterministic: the guests' output is the same each time; an instruction takes 2^N ticks
   --no-icount         QEMU without instruction counting: deadlines land late
   --smp N             processors
   --gdb [PORT]        wait for a debugger of Verge itself at QEMU's own gdb stub (default port 1234)
@@ -112,8 +112,9 @@ bochs) die "--accel bochs: Bochs is for the Intel VT-x backend, which is not bui
 kvm) [ -z "$icount" ] || die "--accel kvm has no instruction counting: leave out --icount and --no-icount" ;;
 *) die "--accel $accel: auto, tcg, kvm or bochs" ;;
 esac
+[ $demo -eq 0 ] || [ -z "$single${vms[*]-}$hv$icount$timeout$log$screen$gdb${extra[*]-}" ] || die "--demo stands alone"
 in_range "$smp" 1 64 || die "--smp $smp: 1 to 64"
-[[ -z $timeout || $timeout =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "--timeout $timeout: seconds, such as --timeout 60"
+[[ -z $timeout || ($timeout =~ ^[0-9]+(\.[0-9]+)?$ && $timeout =~ [1-9]) ]] || die "--timeout $timeout: seconds, such as --timeout 60"
 [ ${#vms[@]} -eq 0 ] || [ -z "$single" ] || die "--vm describes whole guests: --kernel, --initrd, --append and --mem go into its line"
 [ $clock -eq 0 ] || [ -z "$single${vms[*]-}" ] || die "--clock is the whole guest: no --kernel, --initrd, --append, --mem or --vm with it"
 
@@ -168,12 +169,13 @@ if wants_debian; then
     fetched=0
     if have_command apt-get && have_command dpkg-deb; then
         ME=$ME "$VERGE_ROOT/tools/guest-packages.sh" || fetched=$?
+        [ "$fetched" -ne 130 ] || exit 125
     else
         say "no apt-get here: Debian's kernel can't be fetched; give one with --kernel F --initrd F"
         fetched=1
     fi
     if [ ! -r "$default_kernel" ] || [ ! -r "$default_initrd" ]; then
-        [ -z "$kernel$initrd${vms[*]-}" ] || die "the default kernel or initramfs is needed and can't be had"
+        [ -z "$single${vms[*]-}" ] || die "the default kernel or initramfs is needed and can't be had"
         say "Debian's kernel is not there: the built-in clock guest runs instead"
         clock=1
     elif [ "$fetched" -ne 0 ]; then

@@ -1,6 +1,6 @@
 /*
- * The debug exit port (0xf4, as QEMU's isa-debug-exit): a guest that writes v ends with code v (design:
- * "Verdict").
+ * The debug exit port (0xf4, as QEMU's isa-debug-exit): a guest that writes v ends with code v (README.md,
+ * "In CI").
  *
  * Models: one register at the base port; a write of 1, 2 or 4 bytes hands the value, zero-extended, to the
  * sink. Reads give 0.

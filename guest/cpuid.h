@@ -4,7 +4,7 @@
  * search or a division, for it is a hot exit.
  *
  * A guest has one CPU without a local APIC, an invariant TSC, and the hypervisor bit. Nothing that would give
- * it host time or entropy passes (design.md, "The time model"): no performance counters, APERF/MPERF, RDPRU,
+ * it host time or entropy passes (docs/time.md): no performance counters, APERF/MPERF, RDPRU,
  * MONITOR/MWAIT, WAITPKG, RDRAND, RDSEED; no TSC_ADJUST, TSC-deadline or leaf 15h and 16h, whose rates would
  * be the host's own. Nor what the monitor doesn't switch: PKU, CET, AMX, MPX, LWP, XSAVES; nor VMX, SVM, SMX,
  * SGX, PT, RTM and HLE.

@@ -26,7 +26,7 @@ enum vm_state {
     VM_ENDED,
 };
 
-/* Codes beyond a guest's own 0 to 119 (design: "Verdict"). */
+/* Codes beyond a guest's own 0 to 119 (README.md, "In CI"). */
 enum { VERDICT_LARGEST = 119, VERDICT_DEAD_HALT = 121, VERDICT_RESET = 122, VERDICT_CRASH = 126 };
 
 /* What an exit handler says is to be done with the instruction that exited. Only the run loop moves RIP. */
@@ -53,7 +53,7 @@ struct vm_ops {
     size_t (*screen)(struct vm *vm, char *buffer, size_t size);
 };
 
-/* What moved the guest clock beside the guest itself (design: "Ledger"). Guest cycles. */
+/* What moved the guest clock beside the guest itself (docs/time.md). Guest cycles. */
 struct time_sources {
     uint64_t charged; /* for instructions that the monitor carried out */
     uint64_t snapped; /* to close the gap that the timer's landing left */

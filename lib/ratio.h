@@ -3,7 +3,7 @@
  * division at run time (the reciprocal is made once) and without ever dropping a remainder.
  *
  * A `struct grid` is the edge grid of a clock seen from guest cycles: edge k of a clock of `hz_num / hz_den`
- * Hz stands at ceil(k * f * hz_den / hz_num) guest cycles (design: "The time model"). All device clocks use
+ * Hz stands at ceil(k * f * hz_den / hz_num) guest cycles (docs/time.md). All device clocks use
  * it, so they cannot drift apart.
  *
  * Pure arithmetic: callable from any context. Results past 2^64 - 1 saturate to UINT64_MAX.

@@ -13,7 +13,7 @@
  *
  * Pure functions on the caller's memory, at boot or on the host; nothing is allocated and no state is kept.
  * Units: sizes in bytes (K, M, G are binary), durations in nanoseconds (ns, us, ms, s; a bare number is
- * refused). Source: design.md, "Interfaces that others rely on".
+ * refused).
  */
 #ifndef LIB_SETTINGS_H
 #define LIB_SETTINGS_H

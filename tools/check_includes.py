@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks who includes whom against the layers of style.md, in C (#include) and NASM (%include).
+"""Checks who includes whom against the layers of docs/architecture.md, in C (#include) and NASM (%include).
 
     check_includes.py [ROOT]        status 0: all is well; 1: each fault on a line; 2: nothing found to check
 

@@ -49,9 +49,13 @@ package_size() {
         awk '/^Size:/ { printf "%.1f MB\n", $2 / 1e6; exit }'
 }
 
+# Interrupted: nothing half done stays, and nothing is tried again.
+work=''
+trap 'rm -rf "$work"; exit 130' INT TERM HUP
+
 # fetch PACKAGE DIR: download and unpack; DIR appears only when whole.
 fetch() {
-    local package=$1 dir=$2 work
+    local package=$1 dir=$2
     work=$(mktemp -d "$guest_dir/fetch.XXXXXX") || return 1
     chmod 755 "$work"
     say "fetching $package ($(package_size "$package"))"
@@ -73,9 +77,14 @@ get() {
     use_own_lists && known "$1" && fetch "$1" "$2"
 }
 
+# The name of the newest kernel that was unpacked and is not empty; nothing when there is none.
+newest_kernel() {
+    find "$guest_dir/linux/boot" -name 'vmlinuz-*' -size +0 -printf '%f\n' 2>/dev/null | sort -V | tail -n 1
+}
+
 get_kernel() {
     local package image
-    if ! compgen -G "$guest_dir/linux/boot/vmlinuz-*" >/dev/null; then
+    if [ -z "$(newest_kernel)" ]; then
         package=$(kernel_package)
         if [ -z "$package" ] && [ ${#lists[@]} -eq 0 ]; then use_own_lists; package=$(kernel_package); fi
         [ -n "$package" ] || { say "no linux-image-cloud-amd64 in the package lists"; return 1; }
@@ -85,8 +94,8 @@ get_kernel() {
             [ -n "$package" ] && get "$package" "$guest_dir/linux" || return 1
         fi
     fi
-    image=$(compgen -G "$guest_dir/linux/boot/vmlinuz-*" | sort -V | tail -n 1)
-    ln -sfn "linux/boot/${image##*/}" "$guest_dir/vmlinuz"
+    image=linux/boot/$(newest_kernel)
+    [ "$(readlink "$guest_dir/vmlinuz")" = "$image" ] || ln -sfn "$image" "$guest_dir/vmlinuz"
 }
 
 get_initramfs() {

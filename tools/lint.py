@@ -37,7 +37,7 @@ def run(command, failure):
 
 
 def lint_includes():
-    print(run([sys.executable, "-B", "tools/check_includes.py"], "the layers of style.md are broken:"), end="")
+    print(run([sys.executable, "-B", "tools/check_includes.py"], "the layers of docs/architecture.md are broken:"), end="")
     return 1
 
 

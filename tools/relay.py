@@ -5,7 +5,7 @@ on stderr can get lost), keeps Ctrl-A for itself, and cannot reopen a stderr tha
 sockets, and one writer thread per output blocks in its stead; nothing is ever dropped, a slow reader only holds QEMU
 up once 16 MB wait for it.
 
-Terminal rules (design.md, Interfaces): raw, Ctrl-C goes to the guest, Ctrl-] x ends the emulator; restored on every way
+Terminal rules: raw, Ctrl-C goes to the guest, Ctrl-] x ends the emulator; restored on every way
 out. Without a terminal, stdin goes to the guest until it ends, and SIGINT, SIGTERM and SIGHUP end everything.
 """
 import ctypes

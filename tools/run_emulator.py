@@ -4,7 +4,7 @@
 Called by run-qemu.sh, which has seen to tools, image and guests; see there for the options. Serial port 1 is the
 guest's, port 2 Verge's log; the exit code comes through QEMU's isa-debug-exit at port f4h as (code << 1) | 1.
 
-Exit codes (design.md, Verdict): Verge's own, 124 after a time-out, 125 when there is no verdict. QEMU's status 1 is both
+Exit codes (README.md, In CI): Verge's own, 124 after a time-out, 125 when there is no verdict. QEMU's status 1 is both
 its own failure and Verge's code 0, so 0 needs a witness: a line with "code 0" on Verge's log.
 """
 import argparse
@@ -145,12 +145,19 @@ class Log:
         self.screens = []  # (guest, lines)
         self.current = None
         self.said_zero = False
+        self.fault = None  # why the copy ends early
+
+    def _copy(self, line):
+        try:
+            self.file.write(line + b"\n")
+            self.file.flush()
+        except OSError as e:
+            self.file, self.fault = None, e.strerror
 
     def line(self, line):
         """Takes one line; returns whether stderr gets it."""
         if self.file:
-            self.file.write(line + b"\n")
-            self.file.flush()
+            self._copy(line)
         if SAID_ZERO.search(line):
             self.said_zero = True
         mark = SCREEN_LINE.match(line)
@@ -241,6 +248,9 @@ def run(o, directory):
             say(o, f"Verge's log holds no screen: {o.screen} is empty")
     if text:
         say(o, text)
+    if log.fault:
+        say(o, f"{o.log}: {log.fault}: the log is not whole")
+        code = NO_VERDICT
     return code, None
 
 

@@ -1,8 +1,8 @@
 /*
- * The one clock that a device may read. `now` is in guest cycles since the guest's reset (design: "The time
- * model"). While a deadline's callback runs, now is the moment for which that deadline was set, whatever the
- * guest has consumed since; during a bus access it is the end of the access's charge, and every deadline due
- * by then has run. So a device never sees a due deadline that has not run.
+ * The one clock that a device may read. `now` is in guest cycles since the guest's reset (docs/time.md).
+ * While a deadline's callback runs, now is the moment for which that deadline was set, whatever the guest has
+ * consumed since; during a bus access it is the end of the access's charge, and every deadline due by then
+ * has run. So a device never sees a due deadline that has not run.
  */
 #ifndef HV_DEVAPI_CLOCK_H
 #define HV_DEVAPI_CLOCK_H

@@ -4,7 +4,7 @@ GUEST_DIR    := tests/guests
 GUEST_NAMES  := timing modes hostile clock
 GUEST_CFLAGS := -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
                 -fno-asynchronous-unwind-tables -fno-strict-aliasing -ffunction-sections -fdata-sections \
-                -ffile-prefix-map='$(CURDIR)'=. $(WARN) -I.
+                -ffile-prefix-map='$(subst ','\'',$(CURDIR))'=. $(WARN) -I.
 GUEST_LIB    := $(sort $(wildcard $(GUEST_DIR)/lib/*.c $(GUEST_DIR)/lib/*.asm))
 guest_folder  = $(if $(filter clock,$(1)),guest/clock_guest,$(GUEST_DIR)/$(1))
 guest_sources = $(GUEST_LIB) $(sort $(wildcard $(call guest_folder,$(1))/*.c $(call guest_folder,$(1))/*.asm))

@@ -6,8 +6,10 @@
 
 A run that ends otherwise than expected fails with the last 40 serial lines; conftest.py adds them to any failing test.
 """
+import ctypes
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -16,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 RUN_QEMU = os.path.join(ROOT, "run-qemu.sh")
 LONG = bool(os.environ.get("VERGE_LONG"))
 TAIL = 40
+LIBC = ctypes.CDLL(None)
 
 recent_runs = []  # of the test that runs now; conftest.py empties it
 
@@ -67,6 +70,11 @@ def arguments_for(hv="", kernel=None, initrd=None, append=None, mem=None, vms=()
     return args
 
 
+def end_with_parent():
+    """In the child: SIGTERM when pytest dies, however it does, so that no emulator outlives an interrupted run. PR_SET_PDEATHSIG of prctl(2)."""
+    LIBC.prctl(1, signal.SIGTERM)
+
+
 def run_script(command, timeout, stdin=b"", env=None, cwd=ROOT):
     """Runs any command with its outputs kept apart; no terminal. `env` entries of None are taken out."""
     environment = dict(os.environ)
@@ -77,7 +85,7 @@ def run_script(command, timeout, stdin=b"", env=None, cwd=ROOT):
             environment[key] = value
     began = time.monotonic()
     process = subprocess.Popen([str(c) for c in command], cwd=cwd, env=environment, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=end_with_parent)
     try:
         out, err = process.communicate(stdin, timeout=timeout)
         code = process.returncode

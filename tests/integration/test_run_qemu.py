@@ -139,11 +139,19 @@ def test_script_and_image_in_a_path_with_blanks(standin, tmp_path):
     (["--icount", "--no-icount"], "exclude"), (["--kernel", "/no/such"], "/no/such"), (["--vm", "vm=a idle=skip"], "kernel=FILE"),
     (["--vm", "vm=A kernel=x"], "vm=A"), (["--vm", "vm=a kernel='x"], "quote"), (["--kernel", "k", "--vm", "v"], "--vm"),
     (["--clock", "--mem", "1M"], "--clock"), (["--kernel", __file__, "--mem", "64"], "--mem 64"), (["--gdb", "99999"], "--gdb"),
-    (["--clock", "--log", "/no/such/place"], "/no/such/place"),
+    (["--clock", "--log", "/no/such/place"], "/no/such/place"), (["--clock", "--timeout", "0.0"], "--timeout 0.0"),
+    (["--demo", "--vm", "kernel=x"], "--demo"), (["--demo", "--timeout", "5"], "--demo"),
 ])
 def test_bad_usage(standin, args, text):
     run = run_script([RUN_QEMU, *args], 60, env={"VERGE_IMAGE": str(standin)})
     assert run.code == 125 and text in run.err and run.out == ""
+
+
+def test_a_full_disk_is_no_fault_of_the_emulator(standin):
+    """The guest's output comes all the same; without a whole log there is no verdict."""
+    run = run_script([RUN_QEMU, "--clock", "--icount", "--hv", "do=oc00", "--log", "/dev/full"], 60, env={"VERGE_IMAGE": str(standin)})
+    assert run.code == 125 and run.out == "hello from the guest\r\n"
+    assert "/dev/full: No space left on device" in run.err and "can't be started" not in run.err
 
 
 def test_help_lists_what_is_built():

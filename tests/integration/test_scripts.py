@@ -171,6 +171,21 @@ def test_no_network_and_no_copy_gives_the_clock_guest(machine, standin):
     assert run.code == 0 and "could not be fetched" in run.err and "clock guest" in run.err
 
 
+@pytest.mark.parametrize("option", [("--append", "selftest"), ("--mem", "128M")])
+def test_no_network_is_no_verdict_for_who_wants_more(machine, standin, option):
+    run = machine.run(standin, *option)
+    assert run.code == 125 and "can't be had" in run.err and run.out == ""
+
+
+def test_interrupted_fetch(machine, standin):
+    """Ctrl-C: nothing half done stays, nothing is tried again, no other guest runs."""
+    machine.apt(download="kill -INT 0; sleep 1")
+    run = machine.run(standin)
+    assert run.code not in (0, 124) and run.out == "" and "clock guest" not in run.err
+    assert machine.called().count("download") <= 1
+    assert not list((machine.tree / "build" / "guest").glob("fetch.*"))
+
+
 def test_no_network_with_a_copy(machine, standin):
     guest = machine.tree / "build" / "guest"
     (guest / "linux/boot").mkdir(parents=True)

@@ -1,7 +1,7 @@
 /*
  * The PIT by the datasheet: the waveform figures of each mode (Intel 231164, figures "Mode 0" to "Mode 5"),
- * the read and latch commands, and where the grid of design.md puts each edge. CE before the first load is
- * the datasheet's N: not read.
+ * the read and latch commands, and where the PIT grid (docs/time.md) puts each edge. CE before the first load
+ * is the datasheet's N: not read.
  */
 #include "tests/unit/i8254_script.h"
 

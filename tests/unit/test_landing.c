@@ -1,5 +1,5 @@
 /*
- * What is made of where the one-shot landed (hv/landing.h; design: "Exact delivery"): the three cases early,
+ * What is made of where the one-shot landed (hv/landing.h; docs/time.md, "Landing"): the three cases early,
  * within the window and late; what is never charged; and the lead, over a timer with a known jitter.
  */
 #include <setjmp.h>

@@ -1,6 +1,7 @@
 /*
  * Exact clock conversion against the compiler's own 128-bit division, and the PIT's grid against its formula
- * (design: "PIT grid"): edge k at ceil(k * f * 11 / 13125000), edges so far floor(g * 13125000 / (11 f)).
+ * (docs/time.md, "PIT grid"): edge k at ceil(k * f * 11 / 13125000), edges so far floor(g * 13125000 / (11
+ * f)).
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,6 @@
 /*
  * The run loop with the real exit handlers, clock, 8259 and 8254 over a simulated CPU (run_machine.h): what a
- * guest sees of its interrupts, to the cycle, whatever happens around it (design: "What must always hold", 1
- * to 7).
+ * guest sees of its interrupts, to the cycle, whatever happens around it (docs/time.md).
  */
 #include "tests/unit/run_machine.h"
 
@@ -343,6 +342,28 @@ static void test_dead_halt(void **state)
     assert_int_equal(run_all(&settings), 0);
 }
 
+/* RF in the pushed flags keeps an instruction breakpoint from hitting again behind a fault (APM vol. 2
+ * "RFLAGS Register"); an event ends the interrupt shadow. */
+static void test_faults_are_pushed_with_rf(void **state)
+{
+    static const struct op program[] = {{0}};
+    static const uint8_t faults[] = {VECTOR_UD, VECTOR_GP};
+
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+        setup(state);
+        tested = add_machine(program, 0, 0, 1);
+        *tested->vm.vcpu.shadow = 1;
+        vm_raise(&tested->vm, faults[i], false, 0);
+        assert_true(*tested->vm.vcpu.rflags & RFLAGS_RF);
+        assert_true(*tested->vm.vcpu.shadow == 0);
+        assert_true(tested->vm.vcpu.event.valid && tested->vm.vcpu.event.vector == faults[i]);
+    }
+    setup(state);
+    tested = add_machine(program, 0, 0, 1);
+    vm_raise(&tested->vm, VECTOR_DB, false, 0);
+    assert_false(*tested->vm.vcpu.rflags & RFLAGS_RF);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -358,6 +379,7 @@ int main(void)
         T(test_sti_shadow),
         T(test_inta_at_injection),
         T(test_dead_halt),
+        T(test_faults_are_pushed_with_rf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

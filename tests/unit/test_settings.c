@@ -1,4 +1,4 @@
-/* The word parser and both tables of keys, from the grammar in design.md. */
+/* The word parser and both tables of keys, from the grammar in docs/settings.md. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -26,7 +26,7 @@ struct svm_costs {
     uint64_t spread;
     bool event_repeats; /* an injected interrupt is delivered again when a timer of the machine expires before
                            the next exit (QEMU 7.2) */
-    bool shadow_lost;   /* this CPU ignores the VMCB's interrupt shadow (platform-qemu.md, quirk 2) */
+    bool shadow_lost;   /* this CPU ignores the VMCB's interrupt shadow (QEMU 7.2) */
 };
 extern struct svm_costs svm_costs;
 

@@ -1,5 +1,5 @@
 /*
- * Measures what a world switch costs (E, X, the timer's distance; design: "Calibration"), with a guest of a
+ * Measures what a world switch costs (E, X, the timer's distance; docs/time.md), with a guest of a
  * few instructions in real mode. The guest's TSC offset is minus T0, so that it reads the cycles since T0:
  * the first RDTSC gives E at once. Every figure is the minimum over many runs, all but the first of which
  * find caches, TLB and the CPU's copy of the VMCB as a run of a guest does; nothing here is a constant of
@@ -211,8 +211,7 @@ static void measure_exits(void)
     svm_costs.exit[CLASS_MEMORY_SOFT] = measure(&no_stack, yield_exit);
     LOAD(no_ops);
     svm_costs.exit[CLASS_WINDOW] = measure(&window, yield_total) - svm_costs.entry[0];
-    if (vcpu.exit.kind !=
-        EXIT_WINDOW) /* Bochs opens no window where IF is set already (platform-bochs.md, S2) */
+    if (vcpu.exit.kind != EXIT_WINDOW) /* Bochs 2.7 opens none where IF is set already */
         svm_costs.exit[CLASS_WINDOW] = svm_costs.exit[CLASS_INSTRUCTION];
 
     memset(code, 0x90, HANDLER);

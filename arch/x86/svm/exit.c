@@ -1,7 +1,6 @@
 /*
  * What follows an exit: the neutral record, and what the guest consumed. Source: AMD64 APM vol. 2 "#VMEXIT",
- * "Intercept Exit Codes" (appendix C), "Event Injection"; the quirks are those of platform-qemu.md
- * (QEMU 7.2).
+ * "Intercept Exit Codes" (appendix C), "Event Injection"; the quirks are those of QEMU 7.2.
  *
  * Port I/O, CPUID, MSRs and HLT are by far the most frequent exits and alike: an instruction that the CPU
  * handed over. svm_left() deals with these alone, left_otherwise() with everything.
