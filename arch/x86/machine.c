@@ -99,6 +99,8 @@ _Noreturn void machine_power_off(unsigned code)
 {
     host_serial_drain(); /* the exit port ends an emulator with whatever its transmitter still holds */
     outl(PORT_DEBUG_EXIT, code);
+    log_error("power-off, code %u", code); /* no exit port took it: tools/bochs.py reads it here */
+    host_serial_drain();
     soft_off();
     machine_halt();
 }

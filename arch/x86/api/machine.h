@@ -14,8 +14,8 @@ _Noreturn void machine_halt(void);
  */
 void machine_read_tables(uint64_t rsdp);
 
-/* Ends the run with `code` (0 to 127): the emulator's exit port, then ACPI's soft-off where the tables tell
- * how, then halt. */
+/* Ends the run with `code` (0 to 127): the emulator's exit port, or else the line "power-off, code N", ACPI's
+ * soft-off where the tables tell how, then halt. */
 _Noreturn void machine_power_off(unsigned code);
 
 /* Resets by the register that the ACPI tables name, then CF9h, then the keyboard controller, then a triple
