@@ -1,9 +1,9 @@
 """Runs an emulator with two serial ports and carries the bytes: the guest's to stdout, Verge's log to stderr.
 
 Why not QEMU's own stdio: it makes the terminal's file description non-blocking for everyone who shares it (so that a line
-on stderr can get lost), keeps Ctrl-A for itself, and cannot reopen a stderr that is a socket. Here QEMU sees two
-sockets, and one writer thread per output blocks in its stead; nothing is ever dropped, a slow reader only holds QEMU
-up once 16 MB wait for it.
+on stderr can get lost), keeps Ctrl-A for itself, and cannot reopen a stderr that is a socket. Here the emulator sees two
+sockets (ports.py), and one writer thread per output blocks in its stead; nothing is ever dropped, a slow reader only
+holds the emulator up once 16 MB wait for it.
 
 Terminal rules: raw, Ctrl-C goes to the guest, Ctrl-] x ends the emulator; restored on every way
 out. Without a terminal, stdin goes to the guest until it ends, and SIGINT, SIGTERM and SIGHUP end everything.
@@ -21,6 +21,8 @@ import sys
 import termios
 import threading
 import time
+
+from ports import is_listening
 
 QUEUE_LIMIT = 16 << 20
 HEARTBEAT_S = 8.0
@@ -158,9 +160,10 @@ def die_with_parent():
 
 
 class Relay:
-    """One run. `on_line` gets each of Verge's lines and returns whether it goes to stderr."""
+    """One run of a machine (machine.py). `on_line` gets each of Verge's lines and returns whether it goes to stderr."""
 
-    def __init__(self, say, on_line, timeout_s=None):
+    def __init__(self, machine, say, on_line, timeout_s=None):
+        self.machine = machine
         self.say_line = say
         self.on_line = on_line
         self.timeout_s = timeout_s
@@ -168,7 +171,7 @@ class Relay:
         self.tail = []  # the last lines of both ports
         self.log_part = b""
         self.guest_part = b""
-        self.qemu_part = b""
+        self.own_part = b""
         self.killed_at = None
         self.typed = False
 
@@ -180,15 +183,15 @@ class Relay:
         if self.ended_by is None:
             self.ended_by = reason
             self.killed_at = time.monotonic()
-            self.child.terminate()
+            self.child.send_signal(self.machine.end_signal)
 
-    def run(self, command, ports):
-        """Runs `command(fd1, fd2)`'s result and returns its status as subprocess gives it."""
+    def run(self):
+        """Runs the machine's emulator and returns its status as subprocess gives it."""
         self.terminal = Terminal()
         raw = self.terminal.saved is not None
         self.out, self.err = Writer(1, raw and os.isatty(1)), Writer(2, raw and os.isatty(2))
-        self.com1, far1 = socket.socketpair()
-        self.com2, far2 = socket.socketpair()
+        ports = self.machine.ports()
+        self.com1, self.com2 = ports.near
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         os.set_blocking(wake_read, False)
@@ -199,11 +202,10 @@ class Relay:
         signal.signal(signal.SIGTSTP, lambda *_: (self.terminal.restore(), os.kill(os.getpid(), signal.SIGSTOP)))
         signal.signal(signal.SIGCONT, lambda *_: self.terminal.raw())
         try:
-            self.child = subprocess.Popen(command(far1.fileno(), far2.fileno()), stdin=subprocess.DEVNULL,
+            self.child = subprocess.Popen(self.machine.command(*ports.names), stdin=subprocess.DEVNULL,
                                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-                                          pass_fds=(far1.fileno(), far2.fileno()), preexec_fn=die_with_parent)
-            far1.close()
-            far2.close()
+                                          pass_fds=ports.inherited, preexec_fn=die_with_parent)
+            ports.started()
             self.terminal.raw()
             self._loop(wake_read)
             status = self.child.wait()
@@ -231,7 +233,7 @@ class Relay:
             readable = [p for p in open_ports if not (self.out if p is self.com1 else self.err).full()]
             if read_stdin and len(to_guest) < 4096:
                 readable.append(0)
-            writable = [self.com1] if to_guest and self.com1 in open_ports else []
+            writable = [self.com1] if to_guest and self.com1 in open_ports and not is_listening(self.com1) else []
             ready, can_write, _ = select.select(readable + [wake_read], writable, [], STALE_LINE_S)
             if wake_read in ready:
                 os.read(wake_read, 512)
@@ -243,8 +245,13 @@ class Relay:
             if can_write:
                 to_guest = to_guest[self._send(to_guest):]
             for port in [p for p in ready if p in open_ports]:
-                if not self._receive(port, emulator):
+                if is_listening(port):
+                    open_ports.add(self._accept(port))
                     open_ports.discard(port)
+                elif not self._receive(port):
+                    open_ports.discard(port)
+                    if port is emulator:  # it is gone; whom it has not called by now it never will
+                        open_ports = {p for p in open_ports if not is_listening(p)}
             self._clocks(began, not ready)
             if self.out.broken:
                 self.end("output")
@@ -267,7 +274,17 @@ class Relay:
         except OSError:
             return len(data)  # the emulator is gone
 
-    def _receive(self, port, emulator):
+    def _accept(self, listener):
+        """The emulator has connected: the connection takes the listener's place."""
+        connection, _ = listener.accept()
+        if listener is self.com1:
+            self.com1 = connection
+        else:
+            self.com2 = connection
+        listener.close()
+        return connection
+
+    def _receive(self, port):
         try:
             data = os.read(port.fileno(), 65536)
         except OSError as e:
@@ -287,9 +304,9 @@ class Relay:
             for line in lines:
                 self._log_line(line.rstrip(b"\r"))
         else:
-            *lines, self.qemu_part = (self.qemu_part + data).split(b"\n")
+            *lines, self.own_part = (self.own_part + data).split(b"\n")
             for line in lines:
-                self._qemu_line(line)
+                self._own_line(line)
         return True
 
     def _log_line(self, line):
@@ -297,10 +314,11 @@ class Relay:
         if self.on_line(line):
             self.err.put(line + b"\n")
 
-    def _qemu_line(self, line):
-        """QEMU's own words; that it was ended is no news to whoever ended it."""
-        if not (self.ended_by is not None and b"terminating on signal" in line):
-            self.err.put(b"qemu: " + line + b"\n")
+    def _own_line(self, line):
+        """The emulator's own words; that it was ended is no news to whoever ended it."""
+        line = self.machine.own_line(line)
+        if line is not None and not (self.ended_by is not None and b"terminating on signal" in line):
+            self.err.put(self.machine.name.lower().encode() + b": " + line + b"\n")
 
     def _remember(self, lines):
         self.tail = (self.tail + lines)[-TAIL_LINES:]
@@ -309,9 +327,9 @@ class Relay:
         if self.log_part:
             self._log_line(self.log_part)
             self.log_part = b""
-        if self.qemu_part:
-            self._qemu_line(self.qemu_part)
-            self.qemu_part = b""
+        if self.own_part:
+            self._own_line(self.own_part)
+            self.own_part = b""
         if self.guest_part:
             self._remember([self.guest_part])
             self.guest_part = b""

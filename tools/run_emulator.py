@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Builds QEMU's command line for Verge and its guests, runs it, and turns its status into a verdict.
+"""Runs Verge and its guests in an emulator, and turns its end into a verdict.
 
-Called by run-qemu.sh, which has seen to tools, image and guests; see there for the options. Serial port 1 is the
-guest's, port 2 Verge's log; the exit code comes through QEMU's isa-debug-exit at port f4h as (code << 1) | 1.
+Called by run-qemu.sh, which has seen to tools, image and guests; see there for the options. The machine is qemu.py's:
+serial port 1 is the guest's, port 2 Verge's log.
 
-Exit codes (README.md, In CI): Verge's own, 124 after a time-out, 125 when there is no verdict. QEMU's status 1 is both
-its own failure and Verge's code 0, so 0 needs a witness: a line with "code 0" on Verge's log.
+Exit codes (README.md, In CI): Verge's own, 124 after a time-out, 125 when there is no verdict.
 """
 import argparse
 import os
@@ -16,26 +15,21 @@ import tempfile
 import traceback
 
 sys.dont_write_bytecode = True
+from machine import NO_VERDICT, Failure  # noqa: E402
+from qemu import Qemu  # noqa: E402
 from relay import Relay  # noqa: E402
-from vmline import Guest, LineError, parse_guest, parse_size, words_with_defaults  # noqa: E402
+from vmline import Guest, LineError, parse_guest, parse_size  # noqa: E402
 
-NO_VERDICT = 125
 TIMED_OUT = 124
-MACHINE_SPARE = 192 << 20  # Verge itself (8 MB), page tables, firmware, copies of the modules
 SCREEN_LINE = re.compile(rb"^(?:\[[^\]]*\] )?vg: screen (\S+) (begin|end)\s*$")
 SAID_ZERO = re.compile(rb"\bcode 0\b")
 PREFIX = re.compile(rb"^(?:\[[^\]]*\] )?vg: ?")
-
-
-class Failure(Exception):
-    """Ends the run with status 125 and this one line."""
 
 
 def parse_options():
     p = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     p.add_argument("--me", default="run-qemu")
     p.add_argument("--image", required=True)
-    p.add_argument("--qemu", default="qemu-system-x86_64")
     p.add_argument("--accel", choices=["icount-idle", "icount", "tcg", "kvm"], required=True)
     p.add_argument("--shift", type=int, default=0)
     p.add_argument("--hv", default="")
@@ -88,54 +82,6 @@ def known_file(name, default):
     return name
 
 
-def stage(directory, index, path):
-    """A link to `path` under a name that QEMU and Verge split at no blank or comma."""
-    link = os.path.join(directory, f"{index}-" + re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(path)))
-    os.symlink(os.path.abspath(path), link)
-    return link
-
-
-def machine_bytes(guests):
-    """Memory for the machine: all guests, their files and Verge; never more than the host could hold."""
-    files = sum(os.path.getsize(f) for g in guests for f in (g.kernel, g.initrd) if f)
-    want = max(512 << 20, sum(g.mem for g in guests) + 2 * files + MACHINE_SPARE)
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(want, max(512 << 20, host * 3 // 4))
-
-
-def qemu_command(o, guests, directory):
-    """A function from the two serial ports' descriptors to QEMU's arguments."""
-    defaults = ["console=com1", "log=com2"]
-    if o.accel in ("icount", "icount-idle"):
-        defaults.append("tsc=1000000000")  # 1 ns of virtual time is one tick, whatever the shift
-    if o.screen:
-        defaults.append("screen=log")
-    cpu = "host" if o.accel == "kvm" else "qemu64,+npt,+vgif,+pdpe1gb,+rdtscp"
-    command = [o.qemu, "-accel", "kvm" if o.accel == "kvm" else "tcg", "-M", "q35", "-cpu", cpu,
-               "-m", f"{-(-machine_bytes(guests) >> 20)}M", "-smp", str(o.smp),
-               "-display", "none", "-nodefaults", "-no-reboot",
-               "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
-    if o.accel == "icount-idle":
-        command += ["-icount", f"shift={o.shift},sleep=on"]
-    elif o.accel == "icount":
-        command += ["-icount", f"shift={o.shift},sleep=off", "-seed", "1", "-rtc", "base=2000-01-01,clock=vm"]
-    command += ["-kernel", stage(directory, "v", o.image), "-append", words_with_defaults(o.hv, defaults)]
-    modules = [m for g in guests for m in g.modules()]
-    if modules:
-        strings = [stage(directory, i, path) + " " + words for i, (path, words) in enumerate(modules)]
-        command += ["-initrd", ",".join(s.replace(",", ",,") for s in strings)]
-    if o.gdb is not None:
-        command += ["-gdb", f"tcp:127.0.0.1:{o.gdb}", "-S"]
-
-    def with_ports(com1, com2):
-        ports = []
-        for name, fd in (("com1", com1), ("com2", com2)):
-            ports += ["-chardev", f"socket,id={name},fd={fd}", "-serial", "chardev:" + name]
-        return command + ports + o.extra
-
-    return with_ports
-
-
 class Log:
     """Verge's lines: the copy for --log, the screens for --screen, and whether a code 0 was reported."""
 
@@ -183,8 +129,8 @@ class Log:
         return b"\n".join(parts) + b"\n"
 
 
-def verdict(status, ended_by, said_zero):
-    """(exit code, a line that explains it or None) from QEMU's status as subprocess gives it."""
+def verdict(machine, status, ended_by, log):
+    """(exit code, a line that explains it or None) from the emulator's status as subprocess gives it."""
     if ended_by == "timeout":
         return TIMED_OUT, None
     if ended_by == "keys":
@@ -192,13 +138,8 @@ def verdict(status, ended_by, said_zero):
     if ended_by == "output":
         return NO_VERDICT, "nobody reads the output any more: no verdict"
     if status < 0:
-        return NO_VERDICT, f"QEMU died of signal {-status}: no verdict"
-    if status % 2 == 0:
-        return NO_VERDICT, f"QEMU ended with status {status}, not through Verge (a triple fault?): no verdict"
-    code = status >> 1
-    if code == 0 and not said_zero:
-        return NO_VERDICT, "QEMU ended with status 1 and Verge reported no code 0: no verdict"
-    return code, None
+        return NO_VERDICT, f"{machine.name} died of signal {-status}: no verdict"
+    return machine.verdict(status, log)
 
 
 def temporary_directory():
@@ -226,16 +167,16 @@ def run(o, directory):
             open(o.screen, "wb").close()
     except OSError as e:
         raise Failure(f"{e.filename}: {e.strerror}") from e
-    command = qemu_command(o, guests_of(o), directory)
+    machine = Qemu(o, guests_of(o), directory)
     log = Log(log_file, bool(o.screen))
-    relay = Relay(lambda text: f"{o.me}: {text}", log.line, o.timeout)
+    relay = Relay(machine, lambda text: f"{o.me}: {text}", log.line, o.timeout)
     try:
-        status = relay.run(command, 2)
+        status = relay.run()
     except OSError as e:
-        raise Failure(f"{o.qemu} can't be started: {e.strerror}") from e
+        raise Failure(f"{machine.name} can't be started: {e.strerror}") from e
     if isinstance(relay.ended_by, int):
         return None, relay.ended_by
-    code, text = verdict(status, relay.ended_by, log.said_zero)
+    code, text = verdict(machine, status, relay.ended_by, log)
     if relay.ended_by == "timeout":
         say(o, f"time-out after {o.timeout:g} s; the last serial lines:")
         for line in relay.tail[-10:]:
