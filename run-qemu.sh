@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs Verge with its guests under QEMU. `./run-qemu.sh` alone gives an unmodified Debian kernel with a shell, on guest time.
+# Runs Verge with its guests under QEMU, or under Bochs. `./run-qemu.sh` alone gives an unmodified Debian kernel with a shell, on
+# guest time, under QEMU.
 # Here: options, missing tools, the image, the default guest, what the accelerator may be. Then tools/run_emulator.py.
 # stdout carries the guest's bytes only; all else goes to stderr. Exit codes: see usage.
 set -u -o pipefail
@@ -12,7 +13,7 @@ ASSUME_YES=0
 
 usage() {
     cat <<'USAGE'
-./run-qemu.sh [options] [-- more emulator arguments]     run Verge and its guests under QEMU
+./run-qemu.sh [options] [-- more emulator arguments]     run Verge and its guests in an emulator
 
 Guest (without any: Debian's kernel with a busybox shell; fetched once, kept under build/guest):
   --kernel F          a Linux bzImage or a Multiboot kernel (`debian`: the default one)
@@ -24,9 +25,10 @@ Guest (without any: Debian's kernel with a busybox shell; fetched once, kept und
   --clock             the built-in clock guest
 Verge and the machine:
   --hv "WORDS"        words for the hypervisor, such as "slice=1ms timer=periodic:100"
-  --cpu amd|intel     the processor (intel is not built yet)
+  --cpu amd|intel     the processor; intel runs under Bochs (and no further yet than Verge's word that it has no SVM)
   --accel auto|tcg|kvm|bochs
-                      auto and tcg: exact in guest cycles, idle in real time. kvm: fast, as exact as the host allows
+                      auto and tcg: exact in guest cycles, idle in real time. kvm: fast, as exact as the host allows.
+                      bochs: another emulator, 50 MHz, fully deterministic; an instruction takes a tick. auto with intel
   --icount [N]        fully deterministic: the guests' output is the same each time; an instruction takes 2^N ticks
   --no-icount         QEMU without instruction counting: deadlines land late
   --smp N             processors
@@ -101,16 +103,17 @@ done
 
 single=$kernel$initrd$mem
 [ $has_append -eq 0 ] || single+=yes
-case $cpu in
-amd) ;;
-intel) die "--cpu intel: Verge has no Intel VT-x backend yet (it will run under Bochs); use --cpu amd" ;;
+case $cpu:$accel in
+amd:auto | amd:tcg | amd:kvm | amd:bochs | intel:bochs) ;;
+intel:auto) accel=bochs ;;
+intel:tcg | intel:kvm) die "--cpu intel: QEMU has no VT-x without KVM, and Verge has no VT-x backend yet; leave out --accel $accel: Bochs has VT-x" ;;
+amd:* | intel:*) die "--accel $accel: auto, tcg, kvm or bochs" ;;
 *) die "--cpu $cpu: amd or intel" ;;
 esac
-case $accel in
-auto | tcg) ;;
-bochs) die "--accel bochs: Bochs is for the Intel VT-x backend, which is not built yet; use --accel auto" ;;
-kvm) [ -z "$icount" ] || die "--accel kvm has no instruction counting: leave out --icount and --no-icount" ;;
-*) die "--accel $accel: auto, tcg, kvm or bochs" ;;
+case $accel:$icount in
+kvm:?*) die "--accel kvm has no instruction counting: leave out --icount and --no-icount" ;;
+bochs: | bochs:0) [ -z "$gdb" ] || die "--gdb is QEMU's: not with Bochs" ;;
+bochs:*) die "Bochs always counts one tick for an instruction: leave out --icount N and --no-icount" ;;
 esac
 [ $demo -eq 0 ] || [ -z "$single${vms[*]-}$hv$icount$timeout$log$screen$gdb${extra[*]-}" ] || die "--demo stands alone"
 in_range "$smp" 1 64 || die "--smp $smp: 1 to 64"
@@ -124,7 +127,9 @@ in_range "$smp" 1 64 || die "--smp $smp: 1 to 64"
 { : >&2; } 2>/dev/null || exec 2>/dev/null
 
 # ---- tools and image ---------------------------------------------------------------------------------------------------
-need_tools run build
+emulator=qemu
+[ "$accel" != bochs ] || emulator=bochs
+need_tools "$emulator" run build
 python=$(find_python termios select socket) || die "no usable python3"
 
 # VERGE_IMAGE names an image that is not to be built: an older one, or a test's stand-in.
@@ -202,6 +207,7 @@ check_kvm() {
 }
 
 case $accel:$icount in
+bochs:*) mode=bochs; how="deterministic: 50 MHz, an instruction takes a tick" ;;
 kvm:*) check_kvm; mode=kvm; how="KVM: as exact as this host allows" ;;
 *:off) mode=tcg; how="TCG without icount"; say "warning: without icount deadlines land 10 us to 8 ms late; figures mean nothing" ;;
 *:) mode="icount-idle"; how="TCG with icount: exact in guest cycles, idle in real time" ;;
@@ -210,12 +216,16 @@ esac
 shift_by=0
 if is_number "$icount"; then shift_by=$icount; fi
 
-say "$(qemu-system-x86_64 --version 2>/dev/null | sed -n '1s/^QEMU emulator version \([^ ]*\).*/QEMU \1/p'), $how"
+emulator_version() {
+    if [ "$emulator" = bochs ]; then bochs-bin --help 2>/dev/null | sed -n 's/^ *Bochs x86 Emulator \([^ ]*\).*/Bochs \1/p'
+    else qemu-system-x86_64 --version 2>/dev/null | sed -n '1s/^QEMU emulator version \([^ ]*\).*/QEMU \1/p'; fi
+}
+say "$(emulator_version), $how"
 say "guest: $(describe)"
 if [ -t 0 ]; then say "Ctrl-A x ends Verge, Ctrl-] x ends the emulator; Ctrl-C goes to the guest"; fi
 if [ -n "$gdb" ]; then say "QEMU waits for a debugger of Verge itself: gdb build/verge.elf -ex 'target remote :$gdb'"; fi
 
-arguments=(--me "$ME" --image "$image" --accel "$mode" --shift "$shift_by" --smp "$smp" --hv="$hv")
+arguments=(--me "$ME" --image "$image" --cpu "$cpu" --accel "$mode" --shift "$shift_by" --smp "$smp" --hv="$hv")
 for line in "${vms[@]}"; do arguments+=(--vm="$line"); done
 [ $clock -eq 1 ] || [ -z "$kernel" ] || arguments+=(--kernel="$kernel")
 [ -z "$initrd" ] || arguments+=(--initrd="$initrd")

@@ -1,4 +1,4 @@
-"""What the machines of all emulators have in common: memory, Verge's words, how a run is ended. See qemu.py.
+"""What the machines of both emulators have in common: memory, Verge's words, how a run is ended. See qemu.py and bochs.py.
 
 A machine's ports are the serial ports 1 and 2, the guest's bytes and Verge's log; relay.py carries them.
 """

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs Verge and its guests in an emulator, and turns its end into a verdict.
 
-Called by run-qemu.sh, which has seen to tools, image and guests; see there for the options. The machine is qemu.py's:
-serial port 1 is the guest's, port 2 Verge's log.
+Called by run-qemu.sh, which has seen to tools, image and guests; see there for the options. The machine is qemu.py's or
+bochs.py's: serial port 1 is the guest's, port 2 Verge's log.
 
 Exit codes (README.md, In CI): Verge's own, 124 after a time-out, 125 when there is no verdict.
 """
@@ -15,6 +15,7 @@ import tempfile
 import traceback
 
 sys.dont_write_bytecode = True
+from bochs import Bochs  # noqa: E402
 from machine import NO_VERDICT, Failure  # noqa: E402
 from qemu import Qemu  # noqa: E402
 from relay import Relay  # noqa: E402
@@ -23,6 +24,7 @@ from vmline import Guest, LineError, parse_guest, parse_size  # noqa: E402
 TIMED_OUT = 124
 SCREEN_LINE = re.compile(rb"^(?:\[[^\]]*\] )?vg: screen (\S+) (begin|end)\s*$")
 SAID_ZERO = re.compile(rb"\bcode 0\b")
+POWER_OFF = re.compile(rb"^\[[^\]]*\] vg: power-off, code ([0-9]+)$")
 PREFIX = re.compile(rb"^(?:\[[^\]]*\] )?vg: ?")
 
 
@@ -30,7 +32,8 @@ def parse_options():
     p = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     p.add_argument("--me", default="run-qemu")
     p.add_argument("--image", required=True)
-    p.add_argument("--accel", choices=["icount-idle", "icount", "tcg", "kvm"], required=True)
+    p.add_argument("--cpu", choices=["amd", "intel"], default="amd")
+    p.add_argument("--accel", choices=["icount-idle", "icount", "tcg", "kvm", "bochs"], required=True)
     p.add_argument("--shift", type=int, default=0)
     p.add_argument("--hv", default="")
     p.add_argument("--vm", action="append", default=[])
@@ -83,7 +86,7 @@ def known_file(name, default):
 
 
 class Log:
-    """Verge's lines: the copy for --log, the screens for --screen, and whether a code 0 was reported."""
+    """Verge's lines: the copy for --log, the screens for --screen, and what was reported of the run's code."""
 
     def __init__(self, log_file, keep_screens):
         self.file = log_file
@@ -92,6 +95,7 @@ class Log:
         self.current = None
         self.said_zero = False
         self.fault = None  # why the copy ends early
+        self.power_off = None  # the code that Verge ended with, where no exit port took it
 
     def _copy(self, line):
         try:
@@ -106,6 +110,9 @@ class Log:
             self._copy(line)
         if SAID_ZERO.search(line):
             self.said_zero = True
+        power_off = POWER_OFF.match(line)
+        if power_off:
+            self.power_off = int(power_off[1])
         mark = SCREEN_LINE.match(line)
         if mark and mark[2] == b"begin":
             self.current = []
@@ -167,7 +174,7 @@ def run(o, directory):
             open(o.screen, "wb").close()
     except OSError as e:
         raise Failure(f"{e.filename}: {e.strerror}") from e
-    machine = Qemu(o, guests_of(o), directory)
+    machine = (Bochs if o.accel == "bochs" else Qemu)(o, guests_of(o), directory)
     log = Log(log_file, bool(o.screen))
     relay = Relay(machine, lambda text: f"{o.me}: {text}", log.line, o.timeout)
     try:

@@ -55,6 +55,7 @@ find_python() {
 }
 
 # Probes for what no command's name tells. Each is silent and true if the thing can be used.
+have_file() { [ -r "$1" ]; } # a pattern may have given it
 have_command() { command -v "$1" >/dev/null 2>&1; }
 have_python() { find_python "$@" >/dev/null; }
 have_header() { have_command gcc && printf '#include <%s>\n' "$@" | gcc -E -x c - >/dev/null 2>&1; }
@@ -75,7 +76,11 @@ have_fuzzer() {
 # purpose | probe | Debian package. One line for each thing; a purpose is what a script asks for.
 tool_table() {
     cat <<'TABLE'
-run|have_command qemu-system-x86_64|qemu-system-x86
+qemu|have_command qemu-system-x86_64|qemu-system-x86
+bochs|have_command bochs-bin|bochs
+bochs|have_file /usr/lib/*/bochs/plugins/libbx_term_gui.so|bochs-term
+bochs|have_file /usr/share/bochs/BIOS-bochs-latest|bochsbios
+bochs|have_file /usr/share/vgabios/vgabios.bin|vgabios
 run|have_python termios select socket|python3
 build|have_command make|make
 build|have_command gcc|gcc

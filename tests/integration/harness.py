@@ -1,6 +1,7 @@
 """What integration tests use: run Verge through run-qemu.sh, to its end or with a person's hands on the terminal.
 
     run = run_verge(hv="...", kernel="build/guests/x.elf", append="...")     # deterministic; ends with code 0 or fails
+    run = run_verge(machine="bochs", ...)                                    # the same under Bochs
     run.out, run.log, run.code                                              # guest's bytes, Verge's lines, exit code
     term = spawn_verge("--timeout", "60")                                    # pexpect: term.expect, term.send
 
@@ -54,10 +55,12 @@ class Run:
 
 
 def arguments_for(hv="", kernel=None, initrd=None, append=None, mem=None, vms=(), icount=0, timeout=120, more=(),
-                  qemu=()):
+                  qemu=(), machine="qemu"):
     """run-qemu.sh's arguments; icount None means its default (idle in real time)."""
     args = ["--timeout", str(timeout)]
-    if icount is not None:
+    if machine == "bochs":
+        args += ["--accel", "bochs"]
+    elif icount is not None:
         args += ["--icount", str(icount)]
     for option, value in (("--hv", hv or None), ("--kernel", kernel), ("--initrd", initrd), ("--append", append), ("--mem", mem)):
         if value is not None:
@@ -106,7 +109,7 @@ def run_verge(expect=0, stdin=b"", image=None, env=None, timeout=120, screen=Fal
     """Runs Verge to its end, deterministically unless icount=None. `expect` is the exit code, a set of them, or None.
 
     Options: hv, kernel, initrd, append, mem, vms (verge.cfg lines), icount (shift), timeout (s of real time),
-    more (further run-qemu.sh options), qemu (further QEMU arguments), screen=True for run.screen.
+    more (further run-qemu.sh options), qemu (further emulator arguments), machine ("qemu" or "bochs"), screen=True for run.screen.
     """
     with tempfile.TemporaryDirectory(prefix="verge-test-") as directory:
         log = os.path.join(directory, "log")

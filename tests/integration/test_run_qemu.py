@@ -134,7 +134,8 @@ def test_script_and_image_in_a_path_with_blanks(standin, tmp_path):
 
 
 @pytest.mark.parametrize("args,text", [
-    (["--cpu", "intel"], "VT-x"), (["--accel", "bochs"], "Bochs"), (["--nonsense"], "unknown option --nonsense"),
+    (["--cpu", "intel", "--accel", "tcg"], "VT-x"), (["--accel", "bochs", "--icount", "3"], "Bochs"), (["--accel", "bochs", "--gdb"], "QEMU's"),
+    (["--accel", "xen"], "--accel xen"), (["--cpu", "arm"], "--cpu arm"), (["--nonsense"], "unknown option --nonsense"),
     (["--mem"], "--mem needs a value"), (["--timeout", "soon"], "--timeout soon"), (["--smp", "0"], "--smp 0"),
     (["--icount", "--no-icount"], "exclude"), (["--kernel", "/no/such"], "/no/such"), (["--vm", "vm=a idle=skip"], "kernel=FILE"),
     (["--vm", "vm=A kernel=x"], "vm=A"), (["--vm", "vm=a kernel='x"], "quote"), (["--kernel", "k", "--vm", "v"], "--vm"),
