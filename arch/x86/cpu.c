@@ -2,10 +2,10 @@
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/panic.h"
 #include "arch/x86/asm.h"
+#include "arch/x86/backend.h"
+#include "arch/x86/hands.h"
 #include "arch/x86/host/lapic.h"
 #include "arch/x86/host/oneshot.h"
-#include "arch/x86/svm/backend.h"
-#include "arch/x86/svm/svm.h"
 #include "arch/x86/trap.h"
 #include "lib/log.h"
 
@@ -38,7 +38,7 @@ void cpu_init_early(void)
 
 const char *cpu_backend_name(void)
 {
-    return "AMD SVM";
+    return cpu_backend.name;
 }
 
 const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count)
@@ -52,7 +52,8 @@ const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count
         if (*count < most)
             warnings[(*count)++] =
                 "under a hypervisor: guest time holds only as far as that one doesn't preempt Verge";
-    return svm_preflight();
+    backend_choose(&svm_backend);
+    return cpu_backend.preflight();
 }
 
 bool cpu_init_virtualisation(void)
@@ -66,8 +67,8 @@ bool cpu_init_virtualisation(void)
         log_error("the local APIC's timer does not count, which Verge needs");
         return false;
     }
-    svm_enable();
-    return svm_calibrate();
+    hands_enable();
+    return cpu_backend.enable() && calibrate();
 }
 
 /* Source: APM vol. 2 "Machine Check Architecture", "Machine Check Global Status", "Machine-Check Registers".

@@ -217,7 +217,7 @@ void vcpu_run(struct vcpu *vcpu, uint64_t tsc, uint64_t distance); /* a host tes
 #else
 static inline void vcpu_run(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
-    __asm__ volatile("call vcpu_enter"
+    __asm__ volatile("call *vcpu_enter_of_backend"
                      : "+D"(vcpu), "+S"(tsc), "+d"(distance)
                      :
                      : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",
@@ -226,7 +226,7 @@ static inline void vcpu_run(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 #endif
 
 /* The backend's part of vcpu_run(), for nobody else: ends with all registers but RSP and RBP changed. */
-void vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
+extern void (*vcpu_enter_of_backend)(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
 
 /* The backend's own code of the last exit, for logs. */
 uint64_t vcpu_exit_code(const struct vcpu *vcpu);

@@ -62,6 +62,28 @@ uint32_t oneshot_count(uint64_t cycles)
     return (uint32_t)(ticks > COUNT_MAX ? COUNT_MAX : ticks > 1 ? ticks : 1);
 }
 
+uint32_t oneshot_aim(const struct vcpu *vcpu, uint64_t distance)
+{
+    struct oneshot *oneshot = &host_oneshot;
+    uint64_t run = distance - MIN(vcpu->lead, distance / VCPU_LEAD_SHARE);
+    uint64_t to_host_limit = vcpu->host_latest - VCPU_HOST_SLACK - vcpu->exit.left;
+
+    if ((int64_t)to_host_limit < 0)
+        to_host_limit = 0;
+    oneshot->aimed = run <= to_host_limit;
+    if (oneshot->fires_at != UINT64_MAX && oneshot->chased) {
+        run -= run >> 3;
+        oneshot->aimed = false;
+    }
+    oneshot->chased = oneshot->fires_at != UINT64_MAX;
+    return oneshot_count(MIN(run, to_host_limit) + oneshot->distance);
+}
+
+void oneshot_armed(uint64_t entered, uint32_t count)
+{
+    host_oneshot.fires_at = entered + ratio_ceil(&host_oneshot.cycles_per_tick, count + 1u);
+}
+
 /*
  * An interrupt that comes right behind a new arming may be the older one's, which expired meanwhile: the new
  * one still counts then, and is not to be rewritten. (Each rewriting would find the last one expired while

@@ -6,6 +6,7 @@
 #ifndef ARCH_X86_HOST_ONESHOT_H
 #define ARCH_X86_HOST_ONESHOT_H
 
+#include "arch/x86/api/vcpu.h"
 #include "lib/base.h"
 #include "lib/ratio.h"
 
@@ -25,6 +26,25 @@ extern struct oneshot host_oneshot;
 
 /* Measures the timer's rate against the TSC; false when it does not count. */
 bool oneshot_init(void);
+
+/*
+ * The timer stands armed for no later than a run of `distance` cycles needs: no monitor work can make it
+ * late, for it only brings it nearer. One that has expired since the last exit is in time too: its interrupt
+ * ends the run at once (see oneshot_fired() for what becomes of it otherwise). entry_cost: E of that run.
+ */
+static inline bool oneshot_in_time(const struct vcpu *vcpu, int64_t entry_cost, uint64_t distance)
+{
+    uint64_t fires_at = host_oneshot.fires_at;
+    uint64_t ahead = fires_at - vcpu->exit.left - (uint64_t)entry_cost;
+
+    return fires_at <= vcpu->host_latest && (ahead <= distance || (int64_t)ahead <= 0);
+}
+
+/* The count with which an entry arms the timer for a run of `distance` cycles, less the lead. */
+uint32_t oneshot_aim(const struct vcpu *vcpu, uint64_t distance);
+
+/* An entry at `entered` wrote that count. */
+void oneshot_armed(uint64_t entered, uint32_t count);
 
 /* The count for an expiry `cycles` after the write, at least 1. */
 uint32_t oneshot_count(uint64_t cycles);

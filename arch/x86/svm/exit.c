@@ -26,14 +26,7 @@ _Static_assert(EXIT_WRMSR == EXIT_RDMSR + 1, "EXITINFO1 of an MSR exit is added 
 #define IOIO_IN     BIT(0)
 #define IOIO_STRING BIT(2)
 
-static uint64_t recalibrations;
-
-uint64_t vcpu_recalibrations(void)
-{
-    return recalibrations;
-}
-
-uint64_t vcpu_exit_code(const struct vcpu *vcpu)
+uint64_t svm_vcpu_exit_code(const struct vcpu *vcpu)
 {
     return vcpu->backend->vmcb->exit_code;
 }
@@ -254,9 +247,8 @@ static void take_host_interrupts(struct exit *exit, bool armed)
 }
 
 /*
- * The guest's share of the time between T0 and T1; lowers the class when the CPU was quicker than at boot. An
- * interrupt that was pending at the entry ends it halfway, before an instruction, and a shutdown ends it
- * anywhere: these say nothing of X.
+ * Whether a run that took less than E + X tells that X is less: not one that an interrupt ended which was
+ * pending at the entry (halfway, before an instruction), nor a shutdown, nor an entry that was refused.
  */
 static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_class class)
 {
@@ -265,24 +257,7 @@ static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_cla
 
     if (class == CLASS_INTERRUPT)
         return !backend->inject && vmcb->rip != backend->entry_rip;
-    return code != VMEXIT_SHUTDOWN && code != UINT32_MAX; /* the entry was refused */
-}
-
-static void account(const struct vcpu_backend *backend, struct exit *exit)
-{
-    enum exit_class class = svm_exit_class(backend->vmcb);
-    int64_t overhead = backend->entry_cost + svm_costs.exit[class];
-    uint64_t total = exit->left - exit->entered;
-
-    if ((int64_t)total < overhead) {
-        if (tells_of_exit_cost(backend, class)) {
-            svm_lower_cost(class, backend->inject, total);
-            recalibrations++;
-        }
-        overhead = (int64_t)total;
-    }
-    exit->overhead = (uint64_t)overhead;
-    exit->consumed = total - (uint64_t)overhead;
+    return code != VMEXIT_SHUTDOWN && code != UINT32_MAX;
 }
 
 static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backend)
@@ -293,12 +268,12 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
     bool armed = backend->armed;
 
     if (armed) {
-        host_oneshot.fires_at =
-            exit->entered + ratio_ceil(&host_oneshot.cycles_per_tick, backend->entry.arm_count + 1u);
+        oneshot_armed(exit->entered, backend->entry.arm_count);
         backend->entry.arm_count = 0;
         backend->armed = false;
     }
-    account(backend, exit);
+    enum exit_class class = svm_exit_class(vmcb);
+    figures_account(exit, class, backend->entry_cost, backend->inject, tells_of_exit_cost(backend, class));
     set_length(vcpu, vmcb);
     translate(vmcb, exit);
     if (vmcb->exit_int_info & EVENT_VALID)
@@ -315,7 +290,7 @@ void svm_left(struct svm_switch *state)
     struct exit *exit = &vcpu->exit;
     uint32_t code = (uint32_t)vmcb->exit_code;
     uint64_t entered = state->t0, left = state->t1;
-    int64_t overhead = backend->entry_cost + svm_costs.exit[CLASS_INSTRUCTION];
+    int64_t overhead = backend->entry_cost + figures.exit[CLASS_INSTRUCTION];
     int64_t consumed = (int64_t)(left - entered) - overhead;
 
     exit->entered = entered;
@@ -336,32 +311,4 @@ void svm_left(struct svm_switch *state)
     } else {
         left_otherwise(backend);
     }
-}
-
-static const char *const kind_names[EXIT_KINDS] = {
-    [EXIT_HOST_INTERRUPT] = "interrupt",
-    [EXIT_HOST_NMI] = "nmi",
-    [EXIT_WINDOW] = "window",
-    [EXIT_PORT] = "port",
-    [EXIT_STRING_IO] = "string-io",
-    [EXIT_CPUID] = "cpuid",
-    [EXIT_HLT] = "hlt",
-    [EXIT_RDMSR] = "rdmsr",
-    [EXIT_WRMSR] = "wrmsr",
-    [EXIT_MEMORY] = "memory",
-    [EXIT_CR_WRITE] = "cr",
-    [EXIT_EXCEPTION] = "exception",
-    [EXIT_XSETBV] = "xsetbv",
-    [EXIT_FLUSH] = "flush",
-    [EXIT_UNDEFINED] = "undefined",
-    [EXIT_FORBIDDEN] = "forbidden",
-    [EXIT_TASK_SWITCH] = "task-switch",
-    [EXIT_SHUTDOWN] = "shutdown",
-    [EXIT_HYPERCALL] = "hypercall",
-    [EXIT_INVALID] = "invalid",
-};
-
-const char *exit_kind_name(enum exit_kind kind)
-{
-    return kind < EXIT_KINDS ? kind_names[kind] : "?";
 }

@@ -8,10 +8,6 @@
 
 #define EFER_GUEST_BITS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT64(14))
 #define CR0_DEFINED     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
-#define XCR0_X87        BIT64(0)
-#define XCR0_SSE        BIT64(1)
-#define XCR0_AVX        BIT64(2)
-#define XCR0_AVX512     (BIT64(5) | BIT64(6) | BIT64(7))
 
 static struct vmcb_segment *segment_of(struct vmcb *vmcb, enum segment_name name)
 {
@@ -35,14 +31,14 @@ static struct vmcb_segment *segment_of(struct vmcb *vmcb, enum segment_name name
     }
 }
 
-void vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment)
+void svm_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment)
 {
     const struct vmcb_segment *from = segment_of(vcpu->backend->vmcb, name);
 
     *segment = (struct vcpu_segment){from->base, from->limit, from->selector, from->attributes};
 }
 
-void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control)
+void svm_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control)
 {
     const struct vmcb *vmcb = vcpu->backend->vmcb;
 
@@ -56,10 +52,10 @@ void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control)
     control->gdtr = (struct vcpu_table){vmcb->gdtr.base, vmcb->gdtr.limit};
     control->idtr = (struct vcpu_table){vmcb->idtr.base, vmcb->idtr.limit};
     for (unsigned name = 0; name < SEGMENT_COUNT; name++)
-        vcpu_get_segment(vcpu, (enum segment_name)name, &control->segments[name]);
+        svm_vcpu_get_segment(vcpu, (enum segment_name)name, &control->segments[name]);
 }
 
-void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
+void svm_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
 
@@ -85,56 +81,56 @@ void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
     nested_owe_flush(vcpu->nested);
 }
 
-uint64_t vcpu_cr0(const struct vcpu *vcpu)
+uint64_t svm_vcpu_cr0(const struct vcpu *vcpu)
 {
     return vcpu->backend->vmcb->cr0;
 }
 
-uint64_t vcpu_cr3(const struct vcpu *vcpu)
+uint64_t svm_vcpu_cr3(const struct vcpu *vcpu)
 {
     return vcpu->backend->vmcb->cr3;
 }
 
-uint64_t vcpu_cr4(const struct vcpu *vcpu)
+uint64_t svm_vcpu_cr4(const struct vcpu *vcpu)
 {
     return vcpu->backend->vmcb->cr4;
 }
 
-uint64_t vcpu_efer(const struct vcpu *vcpu)
+uint64_t svm_vcpu_efer(const struct vcpu *vcpu)
 {
     return vcpu->backend->vmcb->efer & ~EFER_SVME;
 }
 
-uint64_t vcpu_dr6(const struct vcpu *vcpu)
+uint64_t svm_vcpu_dr6(const struct vcpu *vcpu)
 {
     return vcpu->backend->vmcb->dr6;
 }
 
-uint64_t vcpu_cs_base(const struct vcpu *vcpu)
+uint64_t svm_vcpu_cs_base(const struct vcpu *vcpu)
 {
-    return vcpu_in_64bit_code(vcpu) ? 0 : vcpu->backend->vmcb->cs.base;
+    return svm_vcpu_in_64bit_code(vcpu) ? 0 : vcpu->backend->vmcb->cs.base;
 }
 
-bool vcpu_in_64bit_code(const struct vcpu *vcpu)
+bool svm_vcpu_in_64bit_code(const struct vcpu *vcpu)
 {
     const struct vmcb *vmcb = vcpu->backend->vmcb;
 
     return vmcb->efer & EFER_LMA && vmcb->cs.attributes & SEGMENT_ATTRIBUTE_L;
 }
 
-bool vcpu_in_32bit_code(const struct vcpu *vcpu)
+bool svm_vcpu_in_32bit_code(const struct vcpu *vcpu)
 {
     return vcpu->backend->vmcb->cs.attributes & SEGMENT_ATTRIBUTE_DB;
 }
 
-unsigned vcpu_cpl(const struct vcpu *vcpu)
+unsigned svm_vcpu_cpl(const struct vcpu *vcpu)
 {
     return vcpu->backend->vmcb->cpl;
 }
 
 /* Source: APM vol. 2 "CR0 Register", "Activating Long Mode", "Leaving Long Mode". Reserved bits of the low
  * half read as zero. */
-bool vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
+bool svm_vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
     bool paging = value & CR0_PG, was_paging = vmcb->cr0 & CR0_PG;
@@ -147,7 +143,7 @@ bool vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
         vmcb->efer |= EFER_LMA;
     }
     if (!paging && was_paging) {
-        if (vcpu_in_64bit_code(vcpu) || vmcb->cr4 & CR4_PCIDE)
+        if (svm_vcpu_in_64bit_code(vcpu) || vmcb->cr4 & CR4_PCIDE)
             return false;
         vmcb->efer &= ~EFER_LMA;
     }
@@ -158,7 +154,7 @@ bool vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
 }
 
 /* Source: APM vol. 2 "CR4 Register". */
-bool vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
+bool svm_vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
     bool long_mode = vmcb->efer & EFER_LMA;
@@ -173,13 +169,13 @@ bool vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
     return true;
 }
 
-void vcpu_set_cr2(struct vcpu *vcpu, uint64_t value)
+void svm_vcpu_set_cr2(struct vcpu *vcpu, uint64_t value)
 {
     vcpu->backend->vmcb->cr2 = value;
     svm_dirty(vcpu, CLEAN_CR2);
 }
 
-void vcpu_set_dr6(struct vcpu *vcpu, uint64_t value)
+void svm_vcpu_set_dr6(struct vcpu *vcpu, uint64_t value)
 {
     vcpu->backend->vmcb->dr6 = value;
     svm_dirty(vcpu, CLEAN_DR);
@@ -227,12 +223,12 @@ static inline unsigned give_msr(struct vcpu *vcpu, uint64_t value)
 static __attribute__((noinline)) unsigned read_other_msr(struct vcpu *vcpu, uint32_t index)
 {
     if (index == MSR_TSC_AUX)
-        return give_msr(vcpu, svm_read_tsc_aux());
+        return give_msr(vcpu, hands_read_tsc_aux());
     const uint64_t *slot = msr_slot(vcpu->backend, index);
     return give_msr(vcpu, slot ? *slot : 0);
 }
 
-unsigned vcpu_read_msr(struct vcpu *vcpu, uint32_t index)
+unsigned svm_vcpu_read_msr(struct vcpu *vcpu, uint32_t index)
 {
     if (index == MSR_EFER)
         return give_msr(vcpu, vcpu->backend->vmcb->efer & ~EFER_SVME);
@@ -271,7 +267,7 @@ static bool canonical(uint64_t value)
     return (uint64_t)((int64_t)(value << 16) >> 16) == value;
 }
 
-bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
+bool svm_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
 {
     struct vcpu_backend *backend = vcpu->backend;
 
@@ -280,7 +276,7 @@ bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
     if (index == MSR_TSC_AUX) {
         if (value >> 32)
             return false;
-        svm_write_tsc_aux(value);
+        hands_write_tsc_aux(value);
         return true;
     }
     if (index == MSR_PAT) {
@@ -300,37 +296,12 @@ bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
     return true;
 }
 
-uint64_t vcpu_xcr0(const struct vcpu *vcpu)
+uint64_t svm_vcpu_xcr0(const struct vcpu *vcpu)
 {
-    return vcpu->backend->xcr0;
+    return vcpu->backend->hands.xcr0;
 }
 
-/* What XSETBV takes; anything else would be a #GP of our own. Source: APM vol. 2 "XFEATURE_ENABLED_MASK"; SDM
- * vol. 1 "Enabling the XSAVE Feature Set". */
-static bool xcr0_valid(uint64_t value)
+bool svm_vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
 {
-    uint64_t avx512 = value & XCR0_AVX512;
-
-    if (!(value & XCR0_X87) || value & ~svm_host_xcr0() || (value & XCR0_AVX && !(value & XCR0_SSE)))
-        return false;
-    return !avx512 || (avx512 == XCR0_AVX512 && value & XCR0_AVX);
-}
-
-bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
-{
-    if (!xcr0_valid(value))
-        return false;
-    vcpu->backend->xcr0 = value;
-    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
-    return true;
-}
-
-void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
-{
-    struct cpuid_result r = cpuid(leaf, subleaf);
-
-    out[0] = r.eax;
-    out[1] = r.ebx;
-    out[2] = r.ecx;
-    out[3] = r.edx;
+    return hands_set_xcr0(&vcpu->backend->hands, value);
 }

@@ -16,22 +16,15 @@
 #define AUTOMATIC_IBRS  BIT64(21) /* of EFER */
 #define MSR_TSC_RATIO   0xC0000104u
 #define TSC_RATIO_ONE   BIT64(32) /* 8.32 fixed point */
-#define MSR_PRED_CMD    0x49u
-#define PRED_CMD_IBPB   BIT64(0)
 
-#define IOPM_SIZE    0x3000u
-#define MSRPM_SIZE   0x2000u
-#define XCR0_SSE_X87 0x3u
-#define XCR0_SWITCHED                                                                                        \
-    0xE7u /* x87, SSE, AVX, AVX-512: what the guests' CPUID offers (guest/cpuid_build.c)                     \
-           */
-
+#define IOPM_SIZE  0x3000u
+#define MSRPM_SIZE 0x2000u
 struct svm_features svm_features;
+static struct nested_format nested_format = {.table = PTE_P | PTE_W | PTE_U | PTE_A,
+                                             .leaf = PTE_P | PTE_U | PTE_A | PTE_D};
 uint32_t svm_all_clean;
 
 static uint64_t iopm, msrpm, host_vmcb;
-static uint64_t host_xcr0;
-static bool has_tsc_aux;
 
 /* MSRs that the guest may use without an exit: VMSAVE and VMLOAD switch them. */
 static const uint32_t direct_msrs[] = {MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS_BASE, MSR_STAR,
@@ -67,29 +60,9 @@ static void read_features(void)
     svm_features.decode_assists = r.edx & BIT(7);
     svm_features.asids = r.ebx;
     svm_all_clean = svm_features.clean_bits ? ~CLEAN_INTERCEPTS : 0;
-    has_tsc_aux = cpuid(0x80000001, 0).edx & BIT(27);
-    svm_features.predictor_barrier =
-        cpuid(0x80000000, 0).eax >= 0x80000008 && cpuid(0x80000008, 0).ebx & BIT(12);
+    nested_format.gigabyte = cpuid(0x80000001, 0).edx & BIT(26);
     if (r.edx & BIT(4))
         wrmsr(MSR_TSC_RATIO, TSC_RATIO_ONE); /* whoever owned the CPU before may have scaled its guests */
-}
-
-static void enable_extended_state(void)
-{
-    write_cr0((read_cr0() & ~(CR0_EM | CR0_TS)) | CR0_MP);
-    write_cr4(read_cr4() | CR4_OSFXSR | BIT64(10));
-    if (!(cpuid(1, 0).ecx & BIT(26)) || cpuid(0, 0).eax < 0xD)
-        return;
-    write_cr4(read_cr4() | CR4_OSXSAVE);
-    struct cpuid_result r = cpuid(0xD, 0);
-    host_xcr0 = r.eax & XCR0_SWITCHED;
-    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)host_xcr0), "d"(0));
-    if (cpuid(0xD, 1).eax & BIT(3))
-        wrmsr(MSR_XSS, 0); /* no supervisor state: a guest's XSAVES would reach what doesn't change hands */
-    if (cpuid(0xD, 0).ebx > XSAVE_AREA_SIZE) {
-        host_xcr0 = XCR0_SSE_X87;
-        __asm__ volatile("xsetbv" : : "c"(0), "a"(XCR0_SSE_X87), "d"(0));
-    }
 }
 
 static void allow_msr(uint8_t *map, uint32_t index)
@@ -100,10 +73,9 @@ static void allow_msr(uint8_t *map, uint32_t index)
     map[base + bit / 8] &= (uint8_t) ~(3u << bit % 8);
 }
 
-void svm_enable(void)
+bool svm_enable(void)
 {
     read_features();
-    enable_extended_state();
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     if (cpuid(0x80000000, 0).eax >= 0x80000021 && cpuid(0x80000021, 0).eax & BIT(8))
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | AUTOMATIC_IBRS); /* guests don't steer the monitor's branches */
@@ -120,6 +92,7 @@ void svm_enable(void)
 
     host_vmcb = virt_to_phys(phys_alloc_own(sizeof(struct vmcb)));
     __asm__ volatile("vmsave %0" : : "a"(host_vmcb) : "memory");
+    return true;
 }
 
 uint64_t svm_iopm(void)
@@ -137,56 +110,44 @@ uint64_t svm_host_vmcb(void)
     return host_vmcb;
 }
 
-uint64_t svm_host_xcr0(void)
+static uint32_t tags(void)
 {
-    return host_xcr0;
+    return svm_features.asids;
 }
 
-static void set_xcr0(uint64_t value)
-{
-    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
-}
-
-void svm_save_extended(void *area)
-{
-    if (host_xcr0) {
-        set_xcr0(host_xcr0);
-        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
-    } else {
-        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
-    }
-}
-
-/*
- * The FNCLEX and the dummy load hide the previous owner's x87 error pointers, which AMD's FXRSTOR and XRSTOR
- * leave alone without a pending exception (APM vol. 5 "FXRSTOR").
- */
-void svm_load_extended(const void *area, uint64_t guest_xcr0)
-{
-    static const uint32_t zero;
-
-    __asm__ volatile("fnclex; emms; fildl %0" : : "m"(zero));
-    if (host_xcr0) {
-        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
-        set_xcr0(guest_xcr0);
-    } else {
-        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
-    }
-}
-
-void svm_forget_branches(void)
-{
-    if (svm_features.predictor_barrier)
-        wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
-}
-
-uint64_t svm_read_tsc_aux(void)
-{
-    return has_tsc_aux ? rdmsr(MSR_TSC_AUX) : 0;
-}
-
-void svm_write_tsc_aux(uint64_t value)
-{
-    if (has_tsc_aux)
-        wrmsr(MSR_TSC_AUX, value);
-}
+const struct backend svm_backend = {
+    .name = "AMD SVM",
+    .preflight = svm_preflight,
+    .enable = svm_enable,
+    .create = svm_vcpu_create,
+    .reset = svm_vcpu_reset,
+    .switch_hands = svm_vcpu_switch,
+    .hold_host = svm_vcpu_hold_host,
+    .release_host = svm_vcpu_release_host,
+    .enter = svm_vcpu_enter,
+    .exit_code = svm_vcpu_exit_code,
+    .get_control = svm_vcpu_get_control,
+    .set_control = svm_vcpu_set_control,
+    .get_segment = svm_vcpu_get_segment,
+    .cr0 = svm_vcpu_cr0,
+    .cr3 = svm_vcpu_cr3,
+    .cr4 = svm_vcpu_cr4,
+    .efer = svm_vcpu_efer,
+    .dr6 = svm_vcpu_dr6,
+    .cs_base = svm_vcpu_cs_base,
+    .in_64bit_code = svm_vcpu_in_64bit_code,
+    .in_32bit_code = svm_vcpu_in_32bit_code,
+    .cpl = svm_vcpu_cpl,
+    .set_cr0 = svm_vcpu_set_cr0,
+    .set_cr4 = svm_vcpu_set_cr4,
+    .set_cr2 = svm_vcpu_set_cr2,
+    .set_dr6 = svm_vcpu_set_dr6,
+    .read_msr = svm_vcpu_read_msr,
+    .set_msr = svm_vcpu_set_msr,
+    .set_xcr0 = svm_vcpu_set_xcr0,
+    .xcr0 = svm_vcpu_xcr0,
+    .tags = tags,
+    .nested_format = &nested_format,
+    .bare_set = svm_bare_set,
+    .bare_run = svm_bare_run,
+};

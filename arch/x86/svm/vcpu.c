@@ -2,8 +2,8 @@
  * The vCPU of SVM: creation, reset, the change of hands, and what leads up to an entry. Contract: api/vcpu.h.
  * What follows an exit is in exit.c. Source: AMD64 APM vol. 2 "Secure Virtual Machine".
  *
- * An entry at which nothing is to be done but to enter takes vcpu_enter() alone; `attention` and a timer that
- * would fire too late send it through enter_prepared().
+ * An entry at which nothing is to be done but to enter takes svm_vcpu_enter() alone; `attention` and a timer
+ * that would fire too late send it through enter_prepared().
  */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/phys.h"
@@ -19,9 +19,6 @@
 #define DR6_RESET       0xFFFF0FF0u
 #define DR7_RESET       0x400u
 #define PAT_RESET       0x0007040600070406u
-#define XCR0_X87        BIT64(0)
-#define MXCSR_RESET     0x1F80u
-#define FCW_RESET       0x37Fu
 #define VINTR_WINDOW    (VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT)
 
 static const uint32_t intercept_word3 = SVM_INTR | SVM_NMI | SVM_INIT | SVM_CR0_SELECTIVE | SVM_RDPMC |
@@ -48,7 +45,7 @@ static void place_registers(struct vcpu *vcpu)
     vcpu->shadow = &backend->vmcb->int_state;
 }
 
-void vcpu_create(struct vcpu *vcpu, struct nested *nested)
+void svm_vcpu_create(struct vcpu *vcpu, struct nested *nested)
 {
     struct vcpu_backend *backend = phys_alloc_own(sizeof *backend);
 
@@ -58,13 +55,13 @@ void vcpu_create(struct vcpu *vcpu, struct nested *nested)
     backend->vcpu = vcpu;
     nested->attention = &vcpu->attention;
     backend->vmcb = phys_alloc_own(sizeof(struct vmcb));
-    backend->extended_state = phys_alloc_own(XSAVE_AREA_SIZE);
+    hands_create(&backend->hands);
     backend->entry.vmcb = backend->vmcb;
     backend->entry.vmcb_pa = virt_to_phys(backend->vmcb);
     backend->entry.host_vmcb_pa = svm_host_vmcb();
     backend->entry.timer_register = host_lapic_initial_count();
     place_registers(vcpu);
-    vcpu_reset(vcpu);
+    svm_vcpu_reset(vcpu);
 }
 
 static void reset_control_area(struct vmcb *vmcb, const struct nested *nested)
@@ -81,29 +78,9 @@ static void reset_control_area(struct vmcb *vmcb, const struct nested *nested)
     vmcb->nested_cr3 = nested->root;
 }
 
-static void reset_extended_state(uint8_t *area)
-{
-    const uint16_t fcw = FCW_RESET;
-    const uint32_t mxcsr = MXCSR_RESET;
-
-    memset(area, 0, XSAVE_AREA_SIZE);
-    memcpy(area, &fcw, sizeof fcw);
-    memcpy(area + 24, &mxcsr, sizeof mxcsr);
-}
-
 static struct vcpu *holder; /* whose state the CPU's own registers hold */
 
-static void load_hands(struct vcpu_backend *backend)
-{
-    svm_load_extended(backend->extended_state, backend->xcr0);
-    __asm__ volatile("mov %0, %%db0" : : "r"(backend->debug_registers[0]));
-    __asm__ volatile("mov %0, %%db1" : : "r"(backend->debug_registers[1]));
-    __asm__ volatile("mov %0, %%db2" : : "r"(backend->debug_registers[2]));
-    __asm__ volatile("mov %0, %%db3" : : "r"(backend->debug_registers[3]));
-    svm_write_tsc_aux(backend->tsc_aux);
-}
-
-void vcpu_reset(struct vcpu *vcpu)
+void svm_vcpu_reset(struct vcpu *vcpu)
 {
     struct vcpu_backend *backend = vcpu->backend;
     struct vmcb *vmcb = backend->vmcb;
@@ -120,35 +97,22 @@ void vcpu_reset(struct vcpu *vcpu)
     vcpu->window = false;
     vcpu->event = (struct vcpu_event){0};
     vcpu->memo.rip = INSTRUCTION_MEMO_NONE;
-    memset(backend->debug_registers, 0, sizeof backend->debug_registers);
-    backend->xcr0 = XCR0_X87;
-    backend->tsc_aux = 0;
-    reset_extended_state(backend->extended_state);
+    hands_reset(&backend->hands);
     if (holder == vcpu)
-        load_hands(backend); /* or the CPU would still hold the former life's */
+        hands_load(&backend->hands); /* or the CPU would still hold the former life's */
     backend->window = backend->inject = false;
     svm_dirty(vcpu, SVM_ALL_DIRTY);
 }
 
 /* ---- the change of hands ---- */
 
-static void save_hands(struct vcpu_backend *backend)
-{
-    svm_save_extended(backend->extended_state);
-    __asm__ volatile("mov %%db0, %0" : "=r"(backend->debug_registers[0]));
-    __asm__ volatile("mov %%db1, %0" : "=r"(backend->debug_registers[1]));
-    __asm__ volatile("mov %%db2, %0" : "=r"(backend->debug_registers[2]));
-    __asm__ volatile("mov %%db3, %0" : "=r"(backend->debug_registers[3]));
-    backend->tsc_aux = svm_read_tsc_aux();
-}
-
-void vcpu_switch(struct vcpu *from, struct vcpu *to)
+void svm_vcpu_switch(struct vcpu *from, struct vcpu *to)
 {
     if (from) {
-        save_hands(from->backend);
-        svm_forget_branches();
+        hands_save(&from->backend->hands);
+        hands_forget_branches();
     }
-    load_hands(to->backend);
+    hands_load(&to->backend->hands);
     if (to->nested->shared_tag)
         nested_owe_flush(to->nested);
     holder = to;
@@ -169,14 +133,14 @@ static bool place_event(struct vcpu *vcpu)
     struct vcpu_event event = vcpu->event;
 
     backend->inject = event.valid;
-    backend->entry_cost = svm_costs.entry[event.valid];
+    backend->entry_cost = figures.entry[event.valid];
     backend->vmcb->event_inject = 0;
     if (!event.valid)
         return false;
     backend->vmcb->event_inject = EVENT_VALID | event.vector | (uint64_t)event.type << EVENT_TYPE_SHIFT |
                                   (event.has_error ? EVENT_ERROR_VALID | (uint64_t)event.error << 32 : 0);
     vcpu->event.valid = false;
-    if (!svm_costs.event_repeats || event.type != EVENT_EXTERNAL)
+    if (!figures.event_repeats || event.type != EVENT_EXTERNAL)
         return false;
     host_lapic_interrupt_self();
     return true;
@@ -217,12 +181,12 @@ static bool attend(struct vcpu *vcpu, uint64_t *distance)
 {
     struct vcpu_backend *backend = vcpu->backend;
     bool instead = vcpu->window && *vcpu->shadow & 1 &&
-                   svm_costs.shadow_lost; /* one instruction, then the shadow is gone */
+                   figures.shadow_lost; /* one instruction, then the shadow is gone */
     bool comes_back = place_event(vcpu);
     bool flush = place_flush(vcpu);
 
     if (flush || backend->dirty == SVM_ALL_DIRTY)
-        backend->entry_cost += svm_costs.cold;
+        backend->entry_cost += figures.cold;
     place_window(vcpu, vcpu->window && !instead);
     if (instead)
         *distance = 1;
@@ -232,50 +196,16 @@ static bool attend(struct vcpu *vcpu, uint64_t *distance)
     return comes_back;
 }
 
-/* ---- the timer ---- */
-
-/*
- * The timer stands armed for no later than this run needs: no monitor work can make it late, for it only
- * brings it nearer. One that has expired since the last exit is in time too: its interrupt ends the run at
- * once (see oneshot_fired() for what becomes of it otherwise).
- */
-static inline bool armed_in_time(const struct vcpu *vcpu, uint64_t distance)
-{
-    uint64_t fires_at = host_oneshot.fires_at;
-    uint64_t ahead = fires_at - vcpu->exit.left - (uint64_t)vcpu->backend->entry_cost;
-
-    return fires_at <= vcpu->host_latest && (ahead <= distance || (int64_t)ahead <= 0);
-}
-
-/* Has the entry arm the timer anew. */
-static void arm(struct vcpu *vcpu, uint64_t distance)
-{
-    struct oneshot *oneshot = &host_oneshot;
-    uint64_t run = distance - MIN(vcpu->lead, distance / VCPU_LEAD_SHARE);
-    uint64_t to_host_limit = vcpu->host_latest - VCPU_HOST_SLACK - vcpu->exit.left;
-
-    if ((int64_t)to_host_limit < 0)
-        to_host_limit = 0;
-    oneshot->aimed = run <= to_host_limit;
-    if (oneshot->fires_at != UINT64_MAX && oneshot->chased) {
-        run -= run >> 3;
-        oneshot->aimed = false;
-    }
-    oneshot->chased = oneshot->fires_at != UINT64_MAX;
-    vcpu->backend->armed = true;
-    vcpu->backend->entry.arm_count = oneshot_count(MIN(run, to_host_limit) + oneshot->distance);
-}
-
 /* ---- entering ---- */
 
 /* With GIF clear nothing interrupts the monitor; IF set makes interrupts exit a guest, for which VMRUN sets
  * GIF (APM vol. 2 "Global Interrupt Flag"). */
-void vcpu_hold_host(void)
+void svm_vcpu_hold_host(void)
 {
     __asm__ volatile("clgi; sti" : : : "memory");
 }
 
-void vcpu_release_host(void)
+void svm_vcpu_release_host(void)
 {
     __asm__ volatile("cli; stgi" : : : "memory");
 }
@@ -291,35 +221,59 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t
 {
     bool comes_back = vcpu->attention && attend(vcpu, &distance);
 
-    if (!comes_back && !armed_in_time(vcpu, distance))
-        arm(vcpu, distance);
+    if (!comes_back && !oneshot_in_time(vcpu, vcpu->backend->entry_cost, distance)) {
+        vcpu->backend->armed = true;
+        vcpu->backend->entry.arm_count = oneshot_aim(vcpu, distance);
+    }
     enter(vcpu->backend, tsc);
 }
 
-void vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
+void svm_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
-    if (__builtin_expect(!vcpu->attention && armed_in_time(vcpu, distance), 1))
+    if (__builtin_expect(!vcpu->attention && oneshot_in_time(vcpu, vcpu->backend->entry_cost, distance), 1))
         enter(vcpu->backend, tsc);
     else
         enter_prepared(vcpu, tsc, distance);
 }
 
-void svm_bare_run(struct vcpu *vcpu, uint32_t arm_count)
-{
-    struct svm_switch *state = &vcpu->backend->entry;
+/* ---- for calibration ---- */
 
-    vcpu->backend->vmcb->clean = svm_all_clean & ~vcpu->backend->dirty;
-    vcpu->backend->dirty = 0;
-    vcpu->backend->entry_cost = 0;
+void svm_bare_set(struct vcpu *vcpu, const struct bare_setting *setting)
+{
+    struct vmcb *vmcb = vcpu->backend->vmcb;
+
+    vmcb->intercept_exceptions |= setting->exceptions;
+    if (setting->window) {
+        vmcb->vintr |= VINTR_WINDOW;
+        vmcb->intercept[0] |= SVM_VINTR;
+    }
+}
+
+uint64_t svm_bare_run(struct vcpu *vcpu, const struct bare_setting *setting, uint32_t arm_count)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+    struct svm_switch *state = &backend->entry;
+
+    *vcpu->shadow = setting->shadow;
+    backend->vmcb->event_inject = setting->inject ? EVENT_VALID | setting->vector : 0;
+    if (setting->cold) {
+        backend->dirty = SVM_ALL_DIRTY;
+        nested_owe_flush(vcpu->nested);
+    }
+    backend->vmcb->clean = svm_all_clean & ~backend->dirty;
+    backend->dirty = 0;
+    backend->entry_cost = 0;
     place_flush(vcpu);
     state->tsc_base = 0;
     state->arm_count = arm_count;
-    vcpu->backend->armed = arm_count;
-    vcpu_hold_host();
+    backend->armed = arm_count;
+    svm_vcpu_hold_host();
     __asm__ volatile("call svm_enter"
                      : "+D"(state)
                      :
                      : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
                        "r15", "cc", "memory");
-    vcpu_release_host();
+    svm_vcpu_release_host();
+    backend->vmcb->event_inject = 0;
+    return backend->entry.t1 - backend->entry.t0;
 }

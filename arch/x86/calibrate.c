@@ -8,12 +8,13 @@
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
+#include "arch/x86/backend.h"
 #include "arch/x86/host/oneshot.h"
-#include "arch/x86/svm/backend.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
-struct svm_costs svm_costs;
+struct switch_figures figures;
+static uint64_t recalibrations;
 
 #define RUNS         32
 #define TIMER_RUNS   8
@@ -40,15 +41,13 @@ static uint64_t total;   /* T1 - T0 of the last run */
 static uint64_t reading; /* EDX:EAX of the guest after it */
 static int64_t rdtsc_cost, no_op_cost;
 
-static const uint8_t rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x01, 0xD9}; /* RDTSC; VMMCALL */
-static const uint8_t rdtsc_rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x31,
-                                           0x0F, 0x01, 0xD9};          /* RDTSC; RDTSC; VMMCALL */
-static const uint8_t rdtsc_ud2[] = {0x0F, 0x31, 0x0F, 0x0B};           /* RDTSC; UD2 */
-static const uint8_t rdtsc_load[] = {0x0F, 0x31, 0xA0, 0x00, 0x80};    /* RDTSC; MOV AL, [8000h] */
-static const uint8_t rdtsc_int[] = {0x0F, 0x31, 0xCD, HANDLER_VECTOR}; /* RDTSC; INT 20h */
-static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0x67, 0xE2,
-                                     0xFB, 0x0F, 0x01, 0xD9}; /* L: RDTSC; LOOP L by ECX; VMMCALL */
-static const uint8_t only_exit[] = {0x0F, 0x01, 0xD9};
+static const uint8_t rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0xA2};                   /* RDTSC; CPUID */
+static const uint8_t rdtsc_rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x31, 0x0F, 0xA2}; /* RDTSC; RDTSC; CPUID */
+static const uint8_t rdtsc_ud2[] = {0x0F, 0x31, 0x0F, 0x0B};                    /* RDTSC; UD2 */
+static const uint8_t rdtsc_load[] = {0x0F, 0x31, 0xA0, 0x00, 0x80};             /* RDTSC; MOV AL, [8000h] */
+static const uint8_t rdtsc_int[] = {0x0F, 0x31, 0xCD, HANDLER_VECTOR};          /* RDTSC; INT 20h */
+static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0x67, 0xE2, 0xFB, 0x0F, 0xA2}; /* L: RDTSC; LOOP L by ECX; CPUID */
+static const uint8_t only_exit[] = {0x0F, 0xA2};
 static const uint8_t no_ops[] = {0x90, 0x90, 0x90, 0x90};
 
 static void build_guest(void)
@@ -73,8 +72,8 @@ static void load_program(const uint8_t *program, size_t length)
 
 #define LOAD(program) load_program(program, sizeof(program))
 
-/* Prepares a run from offset 0 of the code page with the stack at `sp` of page 0. */
-static void prepare(uint16_t sp, uint64_t rflags)
+/* Prepares runs from offset 0 of the code page with the stack in page 0. */
+static void prepare(const struct bare_setting *setting)
 {
     struct vcpu_control control;
 
@@ -87,26 +86,17 @@ static void prepare(uint16_t sp, uint64_t rflags)
     control.segments[SEGMENT_LDTR].attributes = 0x82;
     control.idtr.limit = 0x3FF;
     vcpu_set_control(&vcpu, &control);
-    *vcpu.gpr[REG_RSP] = sp;
-    *vcpu.rflags = rflags | 2;
+    cpu_backend.bare_set(&vcpu, setting);
 }
 
-/* The same run again, after an exit: only what the guest itself has changed. */
-static void rewind(uint16_t sp, uint64_t rflags)
+/* One run; again after another one: only what the guest itself has changed is written. */
+static void run(const struct bare_setting *setting, uint32_t arm_count)
 {
     *vcpu.rip = 0;
-    *vcpu.gpr[REG_RSP] = sp;
+    *vcpu.gpr[REG_RSP] = setting->sp;
     *vcpu.gpr[REG_RCX] = LOOP_ROUNDS;
-    *vcpu.rflags = rflags | 2;
-    *vcpu.shadow = 0;
-}
-
-static void run(uint32_t arm_count)
-{
-    struct vcpu_backend *backend = vcpu.backend;
-
-    svm_bare_run(&vcpu, arm_count);
-    total = backend->entry.t1 - backend->entry.t0;
+    *vcpu.rflags = setting->rflags | 2;
+    total = cpu_backend.bare_run(&vcpu, setting, arm_count);
     reading = *vcpu.gpr[REG_RDX] << 32 | (*vcpu.gpr[REG_RAX] & 0xFFFFFFFF);
 }
 
@@ -129,14 +119,6 @@ static int64_t yield_total(void)
     return (int64_t)total;
 }
 
-struct setting {
-    uint16_t sp;
-    uint64_t rflags;
-    bool window, inject;
-    bool cold; /* the TLB is flushed, the whole VMCB dirty */
-    uint32_t exceptions;
-};
-
 static void insert_sorted(int64_t *values, unsigned count, int64_t value)
 {
     for (; count && values[count - 1] > value; count--)
@@ -152,108 +134,95 @@ static uint64_t spread_of(const int64_t *values, unsigned count)
     return values[count - 1] == values[0] ? 0 : MAX(usual, UINT64_C(1));
 }
 
-static int64_t measure(const struct setting *setting, yield *of)
+static int64_t measure(const struct bare_setting *setting, yield *of)
 {
-    struct vmcb *vmcb = vcpu.backend->vmcb;
     int64_t values[RUNS];
 
-    prepare(setting->sp, setting->rflags);
-    vmcb->intercept_exceptions |= setting->exceptions;
-    if (setting->window) {
-        vmcb->vintr |= VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT;
-        vmcb->intercept[0] |= SVM_VINTR;
-    }
+    prepare(setting);
     for (unsigned i = 0; i <= RUNS; i++) {
-        rewind(setting->sp, setting->rflags);
-        vmcb->event_inject = setting->inject ? EVENT_VALID | HANDLER_VECTOR : 0;
-        if (setting->cold) {
-            svm_dirty(&vcpu, SVM_ALL_DIRTY);
-            nested_owe_flush(&nested);
-        }
-        run(0);
+        run(setting, 0);
         if (i) /* the first one is cold */
             insert_sorted(values, i - 1, of());
     }
-    svm_costs.spread = MAX(svm_costs.spread, spread_of(values, RUNS));
+    figures.spread = MAX(figures.spread, spread_of(values, RUNS));
     return values[0];
 }
 
-static const struct setting plain = {.sp = 0x0F00};
+static const struct bare_setting plain = {.sp = 0x0F00};
 
 static void measure_entry(void)
 {
-    const struct setting inject = {.sp = 0x0F00, .rflags = RFLAGS_IF, .inject = true};
-
-    const struct setting cold = {.sp = 0x0F00, .cold = true};
+    const struct bare_setting inject = {
+        .sp = 0x0F00, .rflags = RFLAGS_IF, .inject = true, .vector = HANDLER_VECTOR};
+    const struct bare_setting cold = {.sp = 0x0F00, .cold = true};
 
     LOAD(rdtsc_exit);
-    svm_costs.entry[0] = measure(&plain, yield_reading);
-    svm_costs.entry[1] = measure(&inject, yield_reading);
-    svm_costs.cold = measure(&cold, yield_reading) - svm_costs.entry[0];
+    figures.entry[0] = measure(&plain, yield_reading);
+    figures.entry[1] = measure(&inject, yield_reading);
+    figures.cold = measure(&cold, yield_reading) - figures.entry[0];
     LOAD(rdtsc_rdtsc_exit);
-    rdtsc_cost = measure(&plain, yield_reading) - svm_costs.entry[0];
+    rdtsc_cost = measure(&plain, yield_reading) - figures.entry[0];
 }
 
 static void measure_exits(void)
 {
-    const struct setting undefined = {.sp = 0x0F00, .exceptions = BIT(6)};
-    const struct setting no_stack = {.sp = GPA_UNMAPPED};
-    const struct setting window = {.sp = 0x0F00, .rflags = RFLAGS_IF, .window = true};
-    const struct setting step = {.sp = 0x0F00, .rflags = RFLAGS_TF};
+    const struct bare_setting undefined = {.sp = 0x0F00, .exceptions = BIT(6)};
+    const struct bare_setting no_stack = {.sp = GPA_UNMAPPED};
+    const struct bare_setting window = {.sp = 0x0F00, .rflags = RFLAGS_IF, .window = true};
+    const struct bare_setting step = {.sp = 0x0F00, .rflags = RFLAGS_TF};
 
     LOAD(rdtsc_exit);
-    svm_costs.exit[CLASS_INSTRUCTION] = measure(&plain, yield_exit);
+    figures.exit[CLASS_INSTRUCTION] = measure(&plain, yield_exit);
     LOAD(rdtsc_ud2);
-    svm_costs.exit[CLASS_SOFTWARE] = measure(&undefined, yield_exit);
+    figures.exit[CLASS_SOFTWARE] = measure(&undefined, yield_exit);
     LOAD(rdtsc_load);
-    svm_costs.exit[CLASS_MEMORY] = measure(&plain, yield_exit);
+    figures.exit[CLASS_MEMORY] = measure(&plain, yield_exit);
     LOAD(rdtsc_int);
-    svm_costs.exit[CLASS_MEMORY_SOFT] = measure(&no_stack, yield_exit);
+    figures.exit[CLASS_MEMORY_SOFT] = measure(&no_stack, yield_exit);
     LOAD(no_ops);
-    svm_costs.exit[CLASS_WINDOW] = measure(&window, yield_total) - svm_costs.entry[0];
+    figures.exit[CLASS_WINDOW] = measure(&window, yield_total) - figures.entry[0];
     if (vcpu.exit.kind != EXIT_WINDOW) /* Bochs 2.7 opens none where IF is set already */
-        svm_costs.exit[CLASS_WINDOW] = svm_costs.exit[CLASS_INSTRUCTION];
+        figures.exit[CLASS_WINDOW] = figures.exit[CLASS_INSTRUCTION];
 
     memset(code, 0x90, HANDLER);
     memcpy(code + NOPS, only_exit, sizeof only_exit);
-    no_op_cost =
-        (measure(&plain, yield_total) - svm_costs.entry[0] - svm_costs.exit[CLASS_INSTRUCTION]) / NOPS;
-    svm_costs.exit[CLASS_STEP] = measure(&step, yield_total) - svm_costs.entry[0] - no_op_cost;
+    no_op_cost = (measure(&plain, yield_total) - figures.entry[0] - figures.exit[CLASS_INSTRUCTION]) / NOPS;
+    figures.exit[CLASS_STEP] = measure(&step, yield_total) - figures.entry[0] - no_op_cost;
 }
 
-/* The VMCB's interrupt shadow must hold off the window by one instruction. */
+/* The interrupt shadow that an entry asks for must hold off the window by one instruction. */
 static void probe_shadow(void)
 {
+    const struct bare_setting shadow = {.sp = 0x0F00, .rflags = RFLAGS_IF, .window = true, .shadow = true};
+
     LOAD(no_ops);
-    prepare(0x0F00, RFLAGS_IF);
-    vcpu.backend->vmcb->vintr |= VINTR_IRQ | UINT64_C(15) << VINTR_PRIORITY_SHIFT;
-    vcpu.backend->vmcb->intercept[0] |= SVM_VINTR;
-    *vcpu.shadow = 1;
-    run(0);
-    svm_costs.shadow_lost = *vcpu.rip == 0;
+    prepare(&shadow);
+    run(&shadow, 0);
+    figures.shadow_lost = vcpu.exit.kind == EXIT_WINDOW && *vcpu.rip == 0;
 }
 
 /* An injected interrupt must be delivered once, also when a host timer expires within its handler: tried on
  * each of its first instructions. */
 static void probe_event(void)
 {
-    const uint16_t sp = 0x0F00, frame = 6;
+    const struct bare_setting inject = {
+        .sp = 0x0F00, .rflags = RFLAGS_IF, .inject = true, .vector = HANDLER_VECTOR};
+    const uint16_t frame = 6;
 
     memset(code, 0x90, PAGE_SIZE);
+    prepare(&inject);
     for (uint64_t extra = 0; extra < EVENT_PROBES; extra++) {
-        prepare(sp, RFLAGS_IF);
-        vcpu.backend->vmcb->event_inject = EVENT_VALID | HANDLER_VECTOR;
-        run(oneshot_count(host_oneshot.distance + extra));
-        vcpu.backend->vmcb->event_inject = 0;
-        if (*vcpu.gpr[REG_RSP] == sp - 2u * frame)
-            svm_costs.event_repeats = true;
+        run(&inject, oneshot_count(host_oneshot.distance + extra));
+        if (*vcpu.gpr[REG_RSP] == inject.sp - 2u * frame)
+            figures.event_repeats = true;
     }
 }
 
+static const struct bare_setting interruptible = {.sp = 0x0F00, .rflags = RFLAGS_IF};
+
 static bool timer_run(uint64_t cycles)
 {
-    rewind(0x0F00, RFLAGS_IF);
-    run(oneshot_count(cycles));
+    run(&interruptible, oneshot_count(cycles));
     return vcpu.exit.kind == EXIT_HOST_INTERRUPT;
 }
 
@@ -269,7 +238,7 @@ static bool measure_interrupt_exit(uint64_t base_cycles)
         if (*vcpu.rip == 2)
             least = MIN(least, yield_exit());
     }
-    svm_costs.exit[CLASS_INTERRUPT] = least == INT64_MAX ? svm_costs.exit[CLASS_INSTRUCTION] : least;
+    figures.exit[CLASS_INTERRUPT] = least == INT64_MAX ? figures.exit[CLASS_INSTRUCTION] : least;
     return true;
 }
 
@@ -289,12 +258,12 @@ static bool measure_distance(uint64_t base_cycles)
             insert_sorted(totals, i, (int64_t)total);
         }
         int64_t usual_most = totals[TIMER_RUNS - 1 - TIMER_RUNS / TAIL];
-        int64_t consumed = usual_most - svm_costs.entry[0] - svm_costs.exit[CLASS_INTERRUPT];
+        int64_t consumed = usual_most - figures.entry[0] - figures.exit[CLASS_INTERRUPT];
 
         jitter = MAX(jitter, spread_of(totals, TIMER_RUNS));
         distance = MAX(distance, (int64_t)(base_cycles + extra) - consumed);
     }
-    svm_costs.spread = MAX(svm_costs.spread, jitter);
+    figures.spread = MAX(figures.spread, jitter);
     host_oneshot.distance = distance > (int64_t)jitter ? (uint64_t)distance - jitter : 0;
     return true;
 }
@@ -303,7 +272,7 @@ static bool measure_distance(uint64_t base_cycles)
 static bool measure_timer(uint64_t base_cycles)
 {
     LOAD(rdtsc_loop);
-    prepare(0x0F00, RFLAGS_IF);
+    prepare(&interruptible);
     if (measure_interrupt_exit(base_cycles) && measure_distance(base_cycles))
         return true;
     log_error("the local APIC's timer does not interrupt: Verge can't end a guest's run");
@@ -320,14 +289,14 @@ static bool check(void)
     for (unsigned i = 0; i < ARRAY_SIZE(counts); i++) {
         memset(code, 0x90, HANDLER);
         memcpy(code + counts[i], only_exit, sizeof only_exit);
-        cycles[i] = measure(&plain, yield_total) - svm_costs.entry[0] - svm_costs.exit[CLASS_INSTRUCTION];
+        cycles[i] = measure(&plain, yield_total) - figures.entry[0] - figures.exit[CLASS_INSTRUCTION];
     }
     /* RDTSC overlaps its neighbours on some cores, so that E + X misses the whole by as much each time; and
      * an emulator in real time can be slower in one measurement than in the next. */
-    if (svm_costs.spread) {
+    if (figures.spread) {
         int64_t miss = MAX(MAX(cycles[0], -cycles[0]), -cycles[2]);
 
-        svm_costs.spread = MAX(svm_costs.spread, (uint64_t)miss);
+        figures.spread = MAX(figures.spread, (uint64_t)miss);
         return true;
     }
     bool good = cycles[0] == 0 && cycles[2] > 0 && cycles[1] * NOPS == cycles[2];
@@ -337,7 +306,7 @@ static bool check(void)
     return good;
 }
 
-bool svm_calibrate(void)
+bool calibrate(void)
 {
     build_guest();
     measure_entry();
@@ -348,30 +317,45 @@ bool svm_calibrate(void)
     probe_event();
     log_debug("calibration: E %lld/%lld X insn %lld soft %lld intr %lld window %lld npf %lld npf-soft %lld "
               "step %lld rdtsc %lld distance %llu%s",
-              (long long)svm_costs.entry[0], (long long)svm_costs.entry[1],
-              (long long)svm_costs.exit[CLASS_INSTRUCTION], (long long)svm_costs.exit[CLASS_SOFTWARE],
-              (long long)svm_costs.exit[CLASS_INTERRUPT], (long long)svm_costs.exit[CLASS_WINDOW],
-              (long long)svm_costs.exit[CLASS_MEMORY], (long long)svm_costs.exit[CLASS_MEMORY_SOFT],
-              (long long)svm_costs.exit[CLASS_STEP], (long long)rdtsc_cost,
-              (unsigned long long)host_oneshot.distance,
-              svm_costs.event_repeats ? "; events may repeat" : "");
+              (long long)figures.entry[0], (long long)figures.entry[1],
+              (long long)figures.exit[CLASS_INSTRUCTION], (long long)figures.exit[CLASS_SOFTWARE],
+              (long long)figures.exit[CLASS_INTERRUPT], (long long)figures.exit[CLASS_WINDOW],
+              (long long)figures.exit[CLASS_MEMORY], (long long)figures.exit[CLASS_MEMORY_SOFT],
+              (long long)figures.exit[CLASS_STEP], (long long)rdtsc_cost,
+              (unsigned long long)host_oneshot.distance, figures.event_repeats ? "; events may repeat" : "");
     return check();
 }
 
-void svm_lower_cost(enum exit_class class, bool inject, uint64_t run_total)
+void figures_account(struct exit *exit, enum exit_class class, int64_t entry_cost, bool inject, bool telling)
 {
-    svm_costs.exit[class] = (int64_t)run_total - svm_costs.entry[inject];
+    int64_t overhead = entry_cost + figures.exit[class];
+    uint64_t run_total = exit->left - exit->entered;
+
+    if ((int64_t)run_total < overhead) {
+        if (telling) {
+            figures.exit[class] = MIN(figures.exit[class], (int64_t)run_total - figures.entry[inject]);
+            recalibrations++;
+        }
+        overhead = (int64_t)run_total;
+    }
+    exit->overhead = (uint64_t)overhead;
+    exit->consumed = run_total - (uint64_t)overhead;
 }
 
 static struct switch_costs public_costs;
 
 const struct switch_costs *vcpu_switch_costs(void)
 {
-    public_costs = (struct switch_costs){.entry = (uint64_t)svm_costs.entry[0],
-                                         .entry_inject = (uint64_t)svm_costs.entry[1],
-                                         .exit_instruction = (uint64_t)svm_costs.exit[CLASS_INSTRUCTION],
+    public_costs = (struct switch_costs){.entry = (uint64_t)figures.entry[0],
+                                         .entry_inject = (uint64_t)figures.entry[1],
+                                         .exit_instruction = (uint64_t)figures.exit[CLASS_INSTRUCTION],
                                          .instruction = (uint64_t)MAX(no_op_cost, INT64_C(1)),
-                                         .spread = svm_costs.spread,
+                                         .spread = figures.spread,
                                          .timer_ticks_per_second = host_oneshot.ticks_hz};
     return &public_costs;
+}
+
+uint64_t vcpu_recalibrations(void)
+{
+    return recalibrations;
 }

@@ -1,16 +1,19 @@
 /*
- * Nested page tables. Leaves are created with Accessed and Dirty set (no CPU has to write them, and code that
- * patches itself is seen on QEMU), User set (nested walks are user accesses). Source: AMD64 APM vol. 2
- * "Nested Paging". Contract: api/nested.h.
+ * Nested page tables: NPT and EPT differ in a few bits only (struct nested_format). Leaves are created with
+ * Accessed and Dirty set (no CPU has to write them, and code that patches itself is seen on QEMU). Source:
+ * AMD64 APM vol. 2 "Nested Paging"; Intel SDM vol. 3 "The Extended Page Table Mechanism". Contract:
+ * api/nested.h.
  *
- * A leaf removed by nested_unmap() keeps its address and its other bits and loses only Present, so that it
- * can be put back.
+ * A leaf removed by nested_unmap() keeps its address; its permissions wait in bits that no CPU reads, so that
+ * it can be put back.
  */
 #include "arch/x86/api/nested.h"
 #include "arch/x86/api/phys.h"
-#include "arch/x86/asm.h"
+#include "arch/x86/backend.h"
 #include "arch/x86/paging.h"
-#include "arch/x86/svm/backend.h"
+
+#define PERMISSIONS   UINT64_C(7) /* NPT: P, W, U. EPT: R, W, X */
+#define REMOVED_SHIFT 52          /* where they wait: ignored in both formats */
 
 #define LEVELS 4
 
@@ -29,15 +32,15 @@ void nested_owe_flush(struct nested *nested)
 /* The only place that changes an entry: whatever narrows a translation owes a flush. */
 static void set_entry(struct nested *nested, uint64_t *entry, uint64_t value)
 {
-    if (*entry & PTE_P)
+    if (*entry & PERMISSIONS)
         nested_owe_flush(nested);
     *entry = value;
 }
 
-/* ASID 0 is the host's. The last one is shared by all that find none of their own. */
+/* Tag 0 is the host's. The last one is shared by all that find none of their own. */
 void nested_init(struct nested *nested, uint32_t number)
 {
-    uint32_t last = MAX(svm_features.asids, 2u) - 1;
+    uint32_t last = MAX(cpu_backend.tags(), 2u) - 1;
 
     nested->root = virt_to_phys(phys_alloc_own(PAGE_SIZE));
     nested->tag = MIN(number + 1, last);
@@ -53,22 +56,20 @@ static void map_leaf(struct nested *nested, uint64_t gpa, uint64_t hpa, unsigned
     for (unsigned at = LEVELS; at > level; at--) {
         uint64_t *entry = &table[index_at(gpa, at)];
 
-        if (!(*entry & PTE_P))
-            set_entry(nested, entry, virt_to_phys(phys_alloc_own(PAGE_SIZE)) | PTE_P | PTE_W | PTE_U | PTE_A);
+        if (!(*entry & PERMISSIONS))
+            set_entry(nested, entry, virt_to_phys(phys_alloc_own(PAGE_SIZE)) | cpu_backend.nested_format->table);
         table = phys_to_virt(*entry & PTE_ADDRESS);
     }
     set_entry(nested, &table[index_at(gpa, level)],
-              hpa | PTE_P | PTE_U | PTE_A | PTE_D | (writable ? PTE_W : 0) | (level > 1 ? PTE_LARGE : 0));
+              hpa | cpu_backend.nested_format->leaf | (writable ? PTE_W : 0) | (level > 1 ? PTE_LARGE : 0));
 }
 
 void nested_map(struct nested *nested, uint64_t gpa, uint64_t hpa, uint64_t size, bool writable)
 {
-    bool gigabyte = cpuid(0x80000001, 0).edx & BIT(26);
-
     while (size) {
         unsigned level = 1;
 
-        if (gigabyte && !((gpa | hpa) & (PAGE_SIZE_1G - 1)) && size >= PAGE_SIZE_1G)
+        if (cpu_backend.nested_format->gigabyte && !((gpa | hpa) & (PAGE_SIZE_1G - 1)) && size >= PAGE_SIZE_1G)
             level = 3;
         else if (!((gpa | hpa) & (PAGE_SIZE_2M - 1)) && size >= PAGE_SIZE_2M)
             level = 2;
@@ -92,7 +93,7 @@ static uint64_t *find_leaf(const struct nested *nested, uint64_t gpa)
 
         if (at == 1 || *entry & PTE_LARGE)
             return *entry ? entry : NULL;
-        if (!(*entry & PTE_P))
+        if (!(*entry & PERMISSIONS))
             return NULL;
         table = phys_to_virt(*entry & PTE_ADDRESS);
     }
@@ -102,9 +103,9 @@ bool nested_unmap(struct nested *nested, uint64_t gpa)
 {
     uint64_t *leaf = find_leaf(nested, gpa);
 
-    if (!leaf || !(*leaf & PTE_P))
+    if (!leaf || !(*leaf & PERMISSIONS))
         return false;
-    set_entry(nested, leaf, *leaf & ~PTE_P);
+    set_entry(nested, leaf, (*leaf & ~PERMISSIONS) | (*leaf & PERMISSIONS) << REMOVED_SHIFT);
     return true;
 }
 
@@ -112,8 +113,9 @@ bool nested_restore(struct nested *nested, uint64_t gpa)
 {
     uint64_t *leaf = find_leaf(nested, gpa);
 
-    if (!leaf || *leaf & PTE_P)
+    if (!leaf || *leaf & PERMISSIONS)
         return false;
-    set_entry(nested, leaf, *leaf | PTE_P);
+    set_entry(nested, leaf,
+              (*leaf & ~(PERMISSIONS << REMOVED_SHIFT)) | (*leaf >> REMOVED_SHIFT & PERMISSIONS));
     return true;
 }
