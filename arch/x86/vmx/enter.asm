@@ -1,0 +1,111 @@
+; The world switch of VT-x: arm the one-shot, read T0, enter; leave, read T1. Between T0 and the entry, and between the exit and T1, there is no
+; branch and no call: these two stretches are E and X of the time model (docs/time.md), which the boot measures.
+; Source: Intel SDM vol. 3, "VM Entries", "VM Exits". Offsets come from arch/x86/vmx/switch.h through the generated vmx_offsets.inc.
+
+%include "vmx_offsets.inc"
+
+; Padding that a test build puts into both stretches, to see E and X grow by exactly as much.
+%ifndef EXTRA_ENTRY
+  %define EXTRA_ENTRY 0
+%endif
+%ifndef EXTRA_EXIT
+  %define EXTRA_EXIT 0
+%endif
+
+section .text
+bits 64
+global vmx_enter
+global vmx_exit_point
+extern vmx_left
+
+; From T0 to the guest; %1: VMLAUNCH or VMRESUME.
+%macro GO 1
+    rdtsc                               ; T0
+    shl rdx, 32
+    or rax, rdx
+    mov [rdi + VX_T0], rax
+    mov rdx, [rdi + VX_TSC_BASE]
+    sub rdx, rax
+    mov ecx, FIELD_TSC_OFFSET
+    vmwrite rcx, rdx
+    times EXTRA_ENTRY nop
+    mov rax, [rdi + VX_GPR]
+    mov rcx, [rdi + VX_GPR + 1 * 8]
+    mov rdx, [rdi + VX_GPR + 2 * 8]
+    mov rdi, [rdi + VX_GPR + 7 * 8]
+    %1
+%endmacro
+
+; void vmx_enter(struct vmx_switch *rdi). Interrupts are off; all registers of the guest but RSP pass through rdi->gpr. None of the caller's
+; is saved but RBP: vcpu_run() says so to the compiler.
+align 64
+vmx_enter:
+    push rbp
+    push rdi
+    cmp [rdi + VX_HOST_RSP], rsp
+    je .stack_known
+    mov [rdi + VX_HOST_RSP], rsp
+    mov ecx, FIELD_HOST_RSP
+    vmwrite rcx, rsp
+.stack_known:
+    mov rbx, [rdi + VX_GPR + 3 * 8]
+    mov rbp, [rdi + VX_GPR + 5 * 8]
+    mov rsi, [rdi + VX_GPR + 6 * 8]
+    mov r8, [rdi + VX_GPR + 8 * 8]
+    mov r9, [rdi + VX_GPR + 9 * 8]
+    mov r10, [rdi + VX_GPR + 10 * 8]
+    mov r11, [rdi + VX_GPR + 11 * 8]
+    mov r12, [rdi + VX_GPR + 12 * 8]
+    mov r13, [rdi + VX_GPR + 13 * 8]
+    mov r14, [rdi + VX_GPR + 14 * 8]
+    mov r15, [rdi + VX_GPR + 15 * 8]
+    mov ecx, [rdi + VX_ARM_COUNT]
+    test ecx, ecx
+    jz .armed
+    mov rdx, [rdi + VX_TIMER_REGISTER]
+    mov [rdx], ecx
+.armed:
+    cmp byte [rdi + VX_LAUNCHED], 0
+    je .first_time
+    GO vmresume
+    jmp .failed
+.first_time:
+    GO vmlaunch
+.failed:                                ; registers are the guest's, the stack is ours
+    mov rdi, [rsp]
+    mov byte [rdi + VX_FAILED], 1
+    mov rax, [rdi + VX_T0]
+    mov [rdi + VX_T1], rax
+    pop rdi
+    pop rbp
+    jmp vmx_left
+
+align 64
+vmx_exit_point:
+    push rdx
+    push rax
+    times EXTRA_EXIT nop
+    rdtsc                               ; T1
+    shl rdx, 32
+    or rax, rdx
+    mov rdx, [rsp + 16]
+    mov [rdx + VX_T1], rax
+    mov [rdx + VX_GPR + 1 * 8], rcx
+    mov [rdx + VX_GPR + 3 * 8], rbx
+    mov [rdx + VX_GPR + 5 * 8], rbp
+    mov [rdx + VX_GPR + 6 * 8], rsi
+    mov [rdx + VX_GPR + 7 * 8], rdi
+    mov [rdx + VX_GPR + 8 * 8], r8
+    mov [rdx + VX_GPR + 9 * 8], r9
+    mov [rdx + VX_GPR + 10 * 8], r10
+    mov [rdx + VX_GPR + 11 * 8], r11
+    mov [rdx + VX_GPR + 12 * 8], r12
+    mov [rdx + VX_GPR + 13 * 8], r13
+    mov [rdx + VX_GPR + 14 * 8], r14
+    mov [rdx + VX_GPR + 15 * 8], r15
+    pop qword [rdx + VX_GPR]
+    pop qword [rdx + VX_GPR + 2 * 8]
+    mov byte [rdx + VX_LAUNCHED], 1
+    pop rdi
+    pop rbp
+    jmp vmx_left

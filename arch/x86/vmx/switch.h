@@ -1,0 +1,28 @@
+/* What the assembler part of the world switch reads and writes (enter.asm). */
+#ifndef ARCH_X86_VMX_SWITCH_H
+#define ARCH_X86_VMX_SWITCH_H
+
+#include "lib/base.h"
+
+struct vmx_switch {
+    uint64_t gpr[16];  /* RSP stands in the VMCS instead */
+    uint64_t tsc_base; /* first RDTSC of the guest less E: the TSC offset is this less T0 */
+    uint64_t t0, t1;
+    uint64_t host_rsp; /* as the VMCS has it */
+    volatile uint32_t *timer_register;
+    uint32_t arm_count; /* for the timer's initial count; 0: leave the timer alone */
+    uint8_t launched;   /* VMRESUME, no longer VMLAUNCH */
+    uint8_t failed;     /* the instruction itself failed: no guest ran */
+};
+
+/* Enters the guest whose VMCS is current; goes on in vmx_left() after its exit. All registers but RSP and RBP
+ * are changed when that returns. */
+void vmx_enter(struct vmx_switch *state);
+
+/* Where exits arrive: the VMCS's host RIP. */
+void vmx_exit_point(void);
+
+/* exit.c: the first C code after an exit. */
+void vmx_left(struct vmx_switch *state);
+
+#endif
