@@ -1,0 +1,201 @@
+/* VT-x of this CPU; the contract is in vmx.h. Source: Intel SDM vol. 3, "Enabling and Entering VMX Operation",
+ * appendix A "VMX Capability Reporting Facility". */
+#include "arch/x86/vmx/vmx.h"
+#include "arch/x86/api/cpu.h"
+#include "arch/x86/api/phys.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/vmx/backend.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define CR4_VMXE       BIT64(13)
+#define MSR_BITMAP_LOW 0u
+/* The bitmap's quarters: reads of 0-1FFFh and C0000000h-C0001FFFh, then writes of both. */
+#define BITMAP_READ_HIGH  1024u
+#define BITMAP_WRITE      2048u
+#define EPT_MEMORY_WB     (UINT64_C(6) << 3)
+#define EPT_RWX           UINT64_C(7)
+#define EPT_A             BIT64(8)
+#define EPT_D             BIT64(9)
+
+struct vmx_controls vmx_controls;
+struct vmx_features vmx_features;
+
+static uint64_t msr_bitmap, virtual_apic;
+static struct nested_format nested_format;
+
+/* MSRs that the guest may use without an exit: switched by the VMCS or by hand when the CPU changes VM. */
+static const uint32_t direct_msrs[] = {MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS_BASE, MSR_STAR,
+                                       MSR_LSTAR,        MSR_CSTAR,       MSR_SFMASK,         MSR_SYSENTER_CS,
+                                       MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
+
+/* A control word: bits that must be 1 are in the MSR's low half, bits that may be 1 in its high half. */
+static bool control_word(uint32_t msr, uint32_t needed, uint32_t wished, uint32_t *word)
+{
+    uint64_t allowed = rdmsr(msr);
+    uint32_t must = (uint32_t)allowed, may = (uint32_t)(allowed >> 32);
+
+    *word = ((needed | wished) & may) | must;
+    return (needed & ~may) == 0;
+}
+
+static bool choose_controls(void)
+{
+    bool exact = rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE;
+    struct vmx_controls *c = &vmx_controls;
+
+    return control_word(exact ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN,
+                        PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMIS, PIN_PREEMPTION_TIMER, &c->pin) &&
+           control_word(exact ? MSR_VMX_TRUE_CPU : MSR_VMX_CPU,
+                        CPU_TSC_OFFSET | CPU_HLT | CPU_MWAIT | CPU_RDPMC | CPU_CR8_LOAD | CPU_TPR_SHADOW |
+                            CPU_ALL_IO | CPU_MSR_BITMAP | CPU_MONITOR | CPU_SECONDARY,
+                        0, &c->cpu) &&
+           control_word(MSR_VMX_CPU2, CPU2_EPT | CPU2_UNRESTRICTED_GUEST,
+                        CPU2_RDTSCP | CPU2_VPID | CPU2_WBINVD | CPU2_RDRAND | CPU2_RDSEED | CPU2_INVPCID,
+                        &c->cpu2) &&
+           control_word(exact ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
+                        EXIT_HOST_64BIT | EXIT_SAVE_DEBUG | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
+                            EXIT_LOAD_EFER,
+                        0, &c->exit) &&
+           control_word(exact ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY,
+                        ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, &c->entry) &&
+           !(c->cpu & (CPU_CR3_LOAD | CPU_CR3_STORE | CPU_RDTSC));
+}
+
+static void read_features(void)
+{
+    uint64_t ept = rdmsr(MSR_VMX_EPT_VPID);
+
+    vmx_features = (struct vmx_features){
+        .vpid = vmx_controls.cpu2 & CPU2_VPID,
+        .ept_accessed_dirty = ept & EPT_ACCESSED_DIRTY,
+        .preemption_timer = vmx_controls.pin & PIN_PREEMPTION_TIMER,
+        .invept_single = ept & EPT_INVEPT_SINGLE,
+        .preemption_shift = rdmsr(MSR_VMX_MISC) & 31,
+        .cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0),
+        .cr0_fixed1 = rdmsr(MSR_VMX_CR0_FIXED1),
+        .cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0),
+        .cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1),
+        .revision = (uint32_t)rdmsr(MSR_VMX_BASIC) & 0x7FFFFFFF,
+    };
+    nested_format = (struct nested_format){.table = EPT_RWX,
+                                           .leaf = EPT_RWX - PTE_W + EPT_MEMORY_WB,
+                                           .gigabyte = ept & EPT_1G};
+    if (vmx_features.ept_accessed_dirty) {
+        nested_format.table |= EPT_A;
+        nested_format.leaf |= EPT_A | EPT_D;
+    }
+}
+
+const char *vmx_preflight(void)
+{
+    uint64_t feature;
+
+    if (!(cpuid(1, 0).ecx & BIT(5)))
+        return "this CPU has no Intel VT-x, or the firmware hides it: enable \"Intel Virtualization "
+               "Technology\" in the firmware's CPU settings";
+    if (!rdmsr_safe(MSR_FEATURE_CONTROL, &feature))
+        return "this CPU's VT-x can't be asked for its lock";
+    if (feature & FEATURE_LOCK && !(feature & FEATURE_VMX))
+        return "VT-x is locked off by the firmware: enable \"Intel Virtualization Technology\" in the "
+               "firmware's CPU settings and switch the machine off and on";
+    if (!choose_controls())
+        return "this CPU's VT-x lacks EPT or unrestricted guests, which Verge needs";
+    if ((rdmsr(MSR_VMX_EPT_VPID) & (EPT_WALK_4 | EPT_WRITE_BACK | EPT_2M | EPT_INVEPT)) !=
+        (EPT_WALK_4 | EPT_WRITE_BACK | EPT_2M | EPT_INVEPT))
+        return "this CPU's EPT lacks 2 MB pages, write-back memory or INVEPT, which Verge needs";
+    return NULL;
+}
+
+static void allow_msr(uint8_t *map, uint32_t index)
+{
+    uint32_t quarter = index < 0x2000 ? 0 : BITMAP_READ_HIGH, bit = index & 0x1FFF;
+
+    map[quarter + bit / 8] &= (uint8_t) ~(1u << bit % 8);
+    map[BITMAP_WRITE + quarter + bit / 8] &= (uint8_t) ~(1u << bit % 8);
+}
+
+static bool vmxon(uint64_t region)
+{
+    uint8_t failed;
+
+    __asm__ volatile("vmxon %1; setbe %0" : "=qm"(failed) : "m"(region) : "cc", "memory");
+    return !failed;
+}
+
+bool vmx_enable(void)
+{
+    uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
+
+    read_features();
+    if (!(feature & FEATURE_LOCK))
+        wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_LOCK | FEATURE_VMX);
+    write_cr0((read_cr0() | vmx_features.cr0_fixed0) & vmx_features.cr0_fixed1);
+    write_cr4((read_cr4() | CR4_VMXE | vmx_features.cr4_fixed0) & vmx_features.cr4_fixed1);
+    uint32_t *region = phys_alloc_own(PAGE_SIZE);
+    *region = vmx_features.revision;
+    if (!vmxon(virt_to_phys(region))) {
+        log_error("VMXON failed: does another hypervisor own this CPU?");
+        return false;
+    }
+    uint8_t *map = phys_alloc_own(PAGE_SIZE);
+    memset(map, 0xFF, PAGE_SIZE);
+    for (unsigned i = 0; i < ARRAY_SIZE(direct_msrs); i++)
+        allow_msr(map, direct_msrs[i]);
+    msr_bitmap = virt_to_phys(map);
+    virtual_apic = virt_to_phys(phys_alloc_own(PAGE_SIZE));
+    return true;
+}
+
+uint64_t vmx_msr_bitmap(void)
+{
+    return msr_bitmap;
+}
+
+uint64_t vmx_virtual_apic(void)
+{
+    return virtual_apic;
+}
+
+static uint32_t tags(void)
+{
+    return vmx_features.vpid ? 0x10000 : 2;
+}
+
+const struct backend vmx_backend = {
+    .name = "Intel VT-x",
+    .preflight = vmx_preflight,
+    .enable = vmx_enable,
+    .create = vmx_vcpu_create,
+    .reset = vmx_vcpu_reset,
+    .switch_hands = vmx_vcpu_switch,
+    .hold_host = vmx_vcpu_hold_host,
+    .release_host = vmx_vcpu_hold_host,
+    .enter = vmx_vcpu_enter,
+    .exit_code = vmx_vcpu_exit_code,
+    .get_control = vmx_vcpu_get_control,
+    .set_control = vmx_vcpu_set_control,
+    .get_segment = vmx_vcpu_get_segment,
+    .cr0 = vmx_vcpu_cr0,
+    .cr3 = vmx_vcpu_cr3,
+    .cr4 = vmx_vcpu_cr4,
+    .efer = vmx_vcpu_efer,
+    .dr6 = vmx_vcpu_dr6,
+    .cs_base = vmx_vcpu_cs_base,
+    .in_64bit_code = vmx_vcpu_in_64bit_code,
+    .in_32bit_code = vmx_vcpu_in_32bit_code,
+    .cpl = vmx_vcpu_cpl,
+    .set_cr0 = vmx_vcpu_set_cr0,
+    .set_cr4 = vmx_vcpu_set_cr4,
+    .set_cr2 = vmx_vcpu_set_cr2,
+    .set_dr6 = vmx_vcpu_set_dr6,
+    .read_msr = vmx_vcpu_read_msr,
+    .set_msr = vmx_vcpu_set_msr,
+    .set_xcr0 = vmx_vcpu_set_xcr0,
+    .xcr0 = vmx_vcpu_xcr0,
+    .tags = tags,
+    .nested_format = &nested_format,
+    .bare_set = vmx_bare_set,
+    .bare_run = vmx_bare_run,
+};

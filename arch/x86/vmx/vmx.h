@@ -1,0 +1,33 @@
+/* VT-x of this CPU: what its capability MSRs allow, switching it on, tables that all guests share. */
+#ifndef ARCH_X86_VMX_VMX_H
+#define ARCH_X86_VMX_VMX_H
+
+#include "arch/x86/vmx/vmcs.h"
+#include "lib/base.h"
+
+/* Control words that hold on this CPU: what Verge wants, and what the CPU forces. */
+struct vmx_controls {
+    uint32_t pin, cpu, cpu2, exit, entry;
+};
+extern struct vmx_controls vmx_controls;
+
+/* What a CPU may have beside what Verge needs. */
+struct vmx_features {
+    bool vpid, ept_accessed_dirty, preemption_timer, invept_single;
+    unsigned preemption_shift; /* the timer counts TSC >> this */
+    uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+    uint32_t revision;
+};
+extern struct vmx_features vmx_features;
+
+/* NULL when guests can run; else one line with the reason and the firmware setting to change. */
+const char *vmx_preflight(void);
+
+/* VMXON and the tables. False with a logged reason. */
+bool vmx_enable(void);
+
+/* Physical addresses, shared by all guests. */
+uint64_t vmx_msr_bitmap(void);
+uint64_t vmx_virtual_apic(void);
+
+#endif
