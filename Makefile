@@ -22,11 +22,11 @@ HOSTFLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recove
 FUZZFLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -DVERGE_HOST
 
 # ---- the hypervisor ------------------------------------------------------------------------------------------------
-C_SRC   := $(filter-out arch/x86/svm/offsets.c,$(sort $(wildcard lib/*.c boot/*.c arch/x86/*.c arch/x86/decode/*.c \
-           arch/x86/svm/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c)))
-ASM_SRC := $(sort $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm guest/*.asm))
+C_SRC   := $(filter-out %/offsets.c,$(sort $(wildcard lib/*.c boot/*.c arch/x86/*.c arch/x86/decode/*.c \
+           arch/x86/svm/*.c arch/x86/vmx/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c)))
+ASM_SRC := $(sort $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm arch/x86/vmx/*.asm guest/*.asm))
 OBJ     := $(C_SRC:%.c=$(BUILD)/hv/%.o) $(ASM_SRC:%.asm=$(BUILD)/hv/%.asm.o)
-GEN     := $(BUILD)/gen/svm_offsets.inc
+GEN     := $(BUILD)/gen/svm_offsets.inc $(BUILD)/gen/vmx_offsets.inc
 
 # Rewritten while the Makefile is read, and only when it changes, so that a built tree is up to date.
 $(shell mkdir -p '$(BUILD)/gen'; new='$(BUILD)/gen/version.h.'$$$$; old='$(BUILD)/gen/version.h'; \
@@ -34,7 +34,7 @@ $(shell mkdir -p '$(BUILD)/gen'; new='$(BUILD)/gen/version.h.'$$$$; old='$(BUILD
     if cmp -s "$$new" "$$old"; then rm "$$new"; else mv "$$new" "$$old"; fi)
 
 # Offsets for the assembler come from the C structs.
-$(BUILD)/gen/svm_offsets.inc: arch/x86/svm/offsets.c arch/x86/svm/switch.h arch/x86/svm/vmcb.h
+$(BUILD)/gen/%_offsets.inc: arch/x86/%/offsets.c arch/x86/%/switch.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -S $< -o - | sed -n 's/^[[:space:]]*OFFSET \([A-Z0-9_]*\) \(.*\)/%define \1 \2/p' > $@
 
@@ -42,7 +42,7 @@ $(BUILD)/hv/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/hv/%.asm.o: %.asm $(BUILD)/gen/svm_offsets.inc
+$(BUILD)/hv/%.asm.o: %.asm $(GEN)
 	@mkdir -p $(@D)
 	$(NASM) -f elf64 -I $(BUILD)/gen/ -I $(BUILD)/ $(EXTRA_ASMFLAGS) -o $@ $<
 

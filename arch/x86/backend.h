@@ -60,6 +60,9 @@ struct nested_format {
     bool gigabyte;
 };
 
+/* Where a guest-physical address stands in the monitor's memory, to the end of its 4 KB page; NULL: nowhere. */
+void *nested_pointer(const struct nested *nested, uint64_t gpa);
+
 /* The contracts stand in api/vcpu.h and api/nested.h. */
 struct backend {
     const char *name;
@@ -108,7 +111,7 @@ struct backend {
     uint64_t (*bare_run)(struct vcpu *vcpu, const struct bare_setting *setting, uint32_t arm_count);
 };
 
-extern const struct backend svm_backend;
+extern const struct backend svm_backend, vmx_backend;
 
 /* This CPU's; valid after cpu_preflight(). In ordinary memory, so that a call through it is one instruction.
  */

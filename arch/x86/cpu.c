@@ -52,7 +52,7 @@ const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count
         if (*count < most)
             warnings[(*count)++] =
                 "under a hypervisor: guest time holds only as far as that one doesn't preempt Verge";
-    backend_choose(&svm_backend);
+    backend_choose(cpuid(1, 0).ecx & BIT(5) ? &vmx_backend : &svm_backend);
     return cpu_backend.preflight();
 }
 

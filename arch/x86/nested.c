@@ -119,3 +119,24 @@ bool nested_restore(struct nested *nested, uint64_t gpa)
               (*leaf & ~(PERMISSIONS << REMOVED_SHIFT)) | (*leaf >> REMOVED_SHIFT & PERMISSIONS));
     return true;
 }
+
+void *nested_pointer(const struct nested *nested, uint64_t gpa)
+{
+    const uint64_t *table = phys_to_virt(nested->root);
+
+    if (gpa >> (12 + 9 * LEVELS))
+        return NULL;
+    for (unsigned at = LEVELS;; at--) {
+        uint64_t entry = table[index_at(gpa, at)];
+
+        if (!(entry & PERMISSIONS))
+            return NULL;
+        if (at == 1 || entry & PTE_LARGE) {
+            uint64_t offset = gpa & ((UINT64_C(1) << (12 + 9 * (at - 1))) - 1);
+
+            return (uint8_t *)phys_to_virt(entry & PTE_ADDRESS & ~((UINT64_C(1) << (12 + 9 * (at - 1))) - 1)) +
+                   offset;
+        }
+        table = phys_to_virt(entry & PTE_ADDRESS);
+    }
+}

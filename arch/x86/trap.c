@@ -33,9 +33,6 @@ struct table_register {
     uint64_t base;
 } __attribute__((packed));
 
-#define SELECTOR_CODE  0x08
-#define SELECTOR_DATA  0x10
-#define SELECTOR_TSS   0x18
 #define GATE_INTERRUPT 0x8E
 
 struct fixup {
@@ -99,6 +96,11 @@ void trap_init(void)
     load_gdt();
     load_idt();
     wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)&boot_cpu);
+}
+
+uint64_t trap_tss_base(void)
+{
+    return (uint64_t)(uintptr_t)&tss;
 }
 
 static bool fix_up(struct trap_frame *frame)

@@ -18,8 +18,15 @@ struct trap_frame {
 #define VECTOR_SELF     0xE1
 #define VECTOR_SPURIOUS 0xFF
 
+#define SELECTOR_CODE 0x08
+#define SELECTOR_DATA 0x10
+#define SELECTOR_TSS  0x18
+
 /* Loads GDT, TSS and IDT of the boot CPU and sets its GS base. */
 void trap_init(void);
+
+/* Where the TSS stands, for a host state that is written out. */
+uint64_t trap_tss_base(void);
 
 void trap_dispatch(struct trap_frame *frame);
 

@@ -3,11 +3,9 @@
  * api/vcpu.h. Each setter names the VMCB parts that it makes dirty (AMD64 APM vol. 2 "VMCB State Caching").
  */
 #include "arch/x86/asm.h"
+#include "arch/x86/control.h"
 #include "arch/x86/svm/backend.h"
 #include "arch/x86/svm/svm.h"
-
-#define EFER_GUEST_BITS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT64(14))
-#define CR0_DEFINED     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 static struct vmcb_segment *segment_of(struct vmcb *vmcb, enum segment_name name)
 {
@@ -128,40 +126,32 @@ unsigned svm_vcpu_cpl(const struct vcpu *vcpu)
     return vcpu->backend->vmcb->cpl;
 }
 
-/* Source: APM vol. 2 "CR0 Register", "Activating Long Mode", "Leaving Long Mode". Reserved bits of the low
- * half read as zero. */
+static struct control_state control_state(const struct vmcb *vmcb)
+{
+    return (struct control_state){vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer & ~EFER_SVME,
+                                  vmcb->cs.attributes & SEGMENT_ATTRIBUTE_L};
+}
+
 bool svm_vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
-    bool paging = value & CR0_PG, was_paging = vmcb->cr0 & CR0_PG;
+    struct control_state now = control_state(vmcb);
+    uint64_t efer;
 
-    if (value >> 32 || (paging && !(value & CR0_PE)) || (value & CR0_NW && !(value & CR0_CD)))
+    if (!control_write_cr0(&now, value, &vmcb->cr0, &efer))
         return false;
-    if (paging && !was_paging && vmcb->efer & EFER_LME) {
-        if (!(vmcb->cr4 & CR4_PAE) || vmcb->cs.attributes & SEGMENT_ATTRIBUTE_L)
-            return false;
-        vmcb->efer |= EFER_LMA;
-    }
-    if (!paging && was_paging) {
-        if (svm_vcpu_in_64bit_code(vcpu) || vmcb->cr4 & CR4_PCIDE)
-            return false;
-        vmcb->efer &= ~EFER_LMA;
-    }
-    vmcb->cr0 = (value & CR0_DEFINED) | CR0_ET;
+    vmcb->efer = efer | EFER_SVME;
     svm_dirty(vcpu, CLEAN_CR);
     nested_owe_flush(vcpu->nested);
     return true;
 }
 
-/* Source: APM vol. 2 "CR4 Register". */
 bool svm_vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
-    bool long_mode = vmcb->efer & EFER_LMA;
+    struct control_state now = control_state(vmcb);
 
-    if (value & ~allowed || (long_mode && !(value & CR4_PAE)))
-        return false;
-    if (value & ~vmcb->cr4 & CR4_PCIDE && (!long_mode || vmcb->cr3 & 0xFFF))
+    if (!control_write_cr4(&now, value, allowed))
         return false;
     vmcb->cr4 = value;
     svm_dirty(vcpu, CLEAN_CR);
@@ -235,36 +225,18 @@ unsigned svm_vcpu_read_msr(struct vcpu *vcpu, uint32_t index)
     return read_other_msr(vcpu, index);
 }
 
-/* Source: APM vol. 2 "Extended Feature Enable Register (EFER)": LMA is the CPU's; LME can't change while
- * paging is on. */
 static bool set_efer(struct vcpu *vcpu, uint64_t value)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
+    struct control_state now = control_state(vmcb);
+    uint64_t efer;
 
-    if (value & ~EFER_GUEST_BITS)
+    if (!control_write_efer(&now, value, &efer))
         return false;
-    if ((value ^ vmcb->efer) & EFER_LME && vmcb->cr0 & CR0_PG)
-        return false;
-    vmcb->efer = (value & ~EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
+    vmcb->efer = efer | EFER_SVME;
     svm_dirty(vcpu, CLEAN_CR);
     nested_owe_flush(vcpu->nested); /* NXE changes what the guest's entries mean */
     return true;
-}
-
-static bool pat_valid(uint64_t value)
-{
-    for (unsigned i = 0; i < 8; i++) {
-        uint8_t type = (uint8_t)(value >> i * 8);
-
-        if (type > 7 || type == 2 || type == 3)
-            return false;
-    }
-    return true;
-}
-
-static bool canonical(uint64_t value)
-{
-    return (uint64_t)((int64_t)(value << 16) >> 16) == value;
 }
 
 bool svm_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
@@ -280,7 +252,7 @@ bool svm_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
         return true;
     }
     if (index == MSR_PAT) {
-        if (!pat_valid(value))
+        if (!control_pat_valid(value))
             return false;
         backend->vmcb->g_pat = value;
         svm_dirty(vcpu, CLEAN_NP);
@@ -289,7 +261,7 @@ bool svm_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
     uint64_t *slot = msr_slot(backend, index);
     if (!slot)
         return false;
-    if (index != MSR_STAR && index != MSR_SFMASK && index != MSR_SYSENTER_CS && !canonical(value))
+    if (index != MSR_STAR && index != MSR_SFMASK && index != MSR_SYSENTER_CS && !control_canonical(value))
         return false;
     *slot = value;
     svm_dirty(vcpu, CLEAN_SEG);

@@ -1,0 +1,337 @@
+/*
+ * Reading and setting a vCPU's state in the VMCS, for loaders, handlers and debuggers alike. Contract:
+ * api/vcpu.h. CR0 and CR4 are owned by the monitor but for CR0's MP and TS: the guest reads the shadows, the
+ * real registers have what VT-x needs besides. Source: Intel SDM vol. 3, "Guest-State Area", "Guest/Host
+ * Masks and Read Shadows for CR0 and CR4".
+ */
+#include "arch/x86/asm.h"
+#include "arch/x86/control.h"
+#include "arch/x86/vmx/backend.h"
+#include "arch/x86/vmx/vmx.h"
+
+#define CR0_GUESTS (CR0_MP | CR0_TS)
+#define CR4_VMXE   BIT64(13)
+
+/* Attributes of api/vcpu.h and access rights of the VMCS: bits 8 to 11 stand at 12 to 15 there. */
+static uint32_t rights_of(uint16_t attributes)
+{
+    if (!(attributes & BIT(7)))
+        return RIGHTS_UNUSABLE;
+    return (attributes & 0xFFu) | (attributes & 0xF00u) << 4;
+}
+
+static uint16_t attributes_of(uint64_t rights)
+{
+    if (rights & RIGHTS_UNUSABLE)
+        return 0;
+    return (uint16_t)((rights & 0xFF) | (rights >> 4 & 0xF00));
+}
+
+void vmx_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment)
+{
+    vmx_select(vcpu);
+    *segment = (struct vcpu_segment){.base = vmx_read(VMCS_GUEST_ES_BASE + 2 * name),
+                                     .limit = (uint32_t)vmx_read(VMCS_GUEST_ES_LIMIT + 2 * name),
+                                     .selector = (uint16_t)vmx_read(VMCS_GUEST_ES + 2 * name),
+                                     .attributes = attributes_of(vmx_read(VMCS_GUEST_ES_RIGHTS + 2 * name))};
+}
+
+uint64_t vmx_vcpu_cr0(const struct vcpu *vcpu)
+{
+    vmx_select(vcpu);
+    return (vmx_read(VMCS_CR0_SHADOW) & ~CR0_GUESTS) | (vmx_read(VMCS_GUEST_CR0) & CR0_GUESTS);
+}
+
+uint64_t vmx_vcpu_cr3(const struct vcpu *vcpu)
+{
+    vmx_select(vcpu);
+    return vmx_read(VMCS_GUEST_CR3);
+}
+
+uint64_t vmx_vcpu_cr4(const struct vcpu *vcpu)
+{
+    vmx_select(vcpu);
+    return vmx_read(VMCS_CR4_SHADOW);
+}
+
+uint64_t vmx_vcpu_efer(const struct vcpu *vcpu)
+{
+    vmx_select(vcpu);
+    return vmx_read(VMCS_GUEST_EFER);
+}
+
+static uint64_t read_dr6(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("mov %%db6, %0" : "=r"(value));
+    return value;
+}
+
+uint64_t vmx_vcpu_dr6(const struct vcpu *vcpu)
+{
+    return vmx_holds(vcpu) ? read_dr6() : vcpu->backend->dr6;
+}
+
+static uint64_t code_rights(const struct vcpu *vcpu)
+{
+    vmx_select(vcpu);
+    return vmx_read(VMCS_GUEST_ES_RIGHTS + 2 * SEGMENT_CS);
+}
+
+bool vmx_vcpu_in_64bit_code(const struct vcpu *vcpu)
+{
+    return code_rights(vcpu) & BIT(13) && vmx_vcpu_efer(vcpu) & EFER_LMA;
+}
+
+bool vmx_vcpu_in_32bit_code(const struct vcpu *vcpu)
+{
+    return code_rights(vcpu) & BIT(14);
+}
+
+uint64_t vmx_vcpu_cs_base(const struct vcpu *vcpu)
+{
+    return vmx_vcpu_in_64bit_code(vcpu) ? 0 : vmx_read(VMCS_GUEST_ES_BASE + 2 * SEGMENT_CS);
+}
+
+unsigned vmx_vcpu_cpl(const struct vcpu *vcpu)
+{
+    vmx_select(vcpu);
+    return vmx_read(VMCS_GUEST_ES_RIGHTS + 2 * SEGMENT_SS) >> 5 & 3;
+}
+
+static void set_real_cr0(uint64_t value)
+{
+    uint64_t real = value & ~(CR0_CD | CR0_NW); /* memory types are the host's */
+
+    /* an unrestricted guest is free of PE and PG */
+    real |= vmx_features.cr0_fixed0 & ~(CR0_PE | CR0_PG);
+    vmx_write(VMCS_GUEST_CR0, real & vmx_features.cr0_fixed1);
+    vmx_write(VMCS_CR0_SHADOW, value);
+}
+
+static void set_real_cr4(uint64_t value)
+{
+    vmx_write(VMCS_GUEST_CR4, (value | vmx_features.cr4_fixed0) & vmx_features.cr4_fixed1);
+    vmx_write(VMCS_CR4_SHADOW, value);
+}
+
+/* The entry control says what EFER.LMA says. */
+static void write_efer(uint64_t value)
+{
+    vmx_write(VMCS_GUEST_EFER, value);
+    vmx_write(VMCS_ENTRY_CONTROLS, vmx_controls.entry | (value & EFER_LMA ? ENTRY_GUEST_64BIT : 0));
+}
+
+static struct control_state control_state(const struct vcpu *vcpu)
+{
+    return (struct control_state){vmx_vcpu_cr0(vcpu), vmx_vcpu_cr3(vcpu), vmx_vcpu_cr4(vcpu),
+                                  vmx_vcpu_efer(vcpu), code_rights(vcpu) & BIT(13)};
+}
+
+/*
+ * PAE paging outside long mode has four entries that the CPU keeps: MOV CR3 loads them from memory, MOV CR0
+ * and CR4 do when paging goes on, and a VM entry takes them from the VMCS (SDM vol. 3, "PDPTE Registers",
+ * "Loading Page-Directory-Pointer-Table Entries").
+ */
+static void load_pdptes(struct vcpu *vcpu)
+{
+    uint64_t paging = vmx_read(VMCS_CR0_SHADOW) & CR0_PG, pae = vmx_read(VMCS_CR4_SHADOW) & CR4_PAE;
+
+    if (!paging || !pae || vmx_read(VMCS_GUEST_EFER) & EFER_LMA)
+        return;
+    const uint64_t *entries = nested_pointer(vcpu->nested, vmx_read(VMCS_GUEST_CR3) & 0xFFFFFFE0);
+    for (unsigned i = 0; i < 4; i++)
+        vmx_write(VMCS_GUEST_PDPTE0 + 2 * i, entries ? entries[i] : 0);
+}
+
+bool vmx_vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
+{
+    struct control_state now = control_state(vcpu);
+    uint64_t cr0, efer;
+
+    if (!control_write_cr0(&now, value, &cr0, &efer))
+        return false;
+    set_real_cr0(cr0);
+    write_efer(efer);
+    load_pdptes(vcpu);
+    nested_owe_flush(vcpu->nested);
+    return true;
+}
+
+bool vmx_vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
+{
+    struct control_state now = control_state(vcpu);
+
+    if (!control_write_cr4(&now, value, allowed))
+        return false;
+    set_real_cr4(value);
+    load_pdptes(vcpu);
+    nested_owe_flush(vcpu->nested);
+    return true;
+}
+
+void vmx_vcpu_set_cr2(struct vcpu *vcpu, uint64_t value)
+{
+    if (vmx_holds(vcpu))
+        write_cr2(value);
+    vcpu->backend->cr2 = value;
+}
+
+void vmx_vcpu_set_dr6(struct vcpu *vcpu, uint64_t value)
+{
+    if (vmx_holds(vcpu))
+        __asm__ volatile("mov %0, %%db6" : : "r"(value));
+    vcpu->backend->dr6 = value;
+}
+
+void vmx_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control)
+{
+    control->cr0 = vmx_vcpu_cr0(vcpu);
+    control->cr2 = vmx_holds(vcpu) ? read_cr2() : vcpu->backend->cr2;
+    control->cr3 = vmx_vcpu_cr3(vcpu);
+    control->cr4 = vmx_vcpu_cr4(vcpu);
+    control->efer = vmx_vcpu_efer(vcpu);
+    control->dr6 = vmx_vcpu_dr6(vcpu);
+    control->dr7 = vmx_read(VMCS_GUEST_DR7);
+    control->gdtr =
+        (struct vcpu_table){vmx_read(VMCS_GUEST_GDTR_BASE), (uint32_t)vmx_read(VMCS_GUEST_GDTR_LIMIT)};
+    control->idtr =
+        (struct vcpu_table){vmx_read(VMCS_GUEST_IDTR_BASE), (uint32_t)vmx_read(VMCS_GUEST_IDTR_LIMIT)};
+    for (unsigned name = 0; name < SEGMENT_COUNT; name++)
+        vmx_vcpu_get_segment(vcpu, (enum segment_name)name, &control->segments[name]);
+}
+
+void vmx_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
+{
+    vmx_select(vcpu);
+    set_real_cr0(control->cr0);
+    set_real_cr4(control->cr4);
+    write_efer(control->efer);
+    vmx_write(VMCS_GUEST_CR3, control->cr3);
+    vmx_vcpu_set_cr2(vcpu, control->cr2);
+    vmx_vcpu_set_dr6(vcpu, control->dr6);
+    vmx_write(VMCS_GUEST_DR7, control->dr7);
+    vmx_write(VMCS_GUEST_GDTR_BASE, control->gdtr.base);
+    vmx_write(VMCS_GUEST_GDTR_LIMIT, control->gdtr.limit);
+    vmx_write(VMCS_GUEST_IDTR_BASE, control->idtr.base);
+    vmx_write(VMCS_GUEST_IDTR_LIMIT, control->idtr.limit);
+    for (unsigned name = 0; name < SEGMENT_COUNT; name++) {
+        const struct vcpu_segment *from = &control->segments[name];
+
+        vmx_write(VMCS_GUEST_ES_BASE + 2 * name, from->base);
+        vmx_write(VMCS_GUEST_ES_LIMIT + 2 * name, from->limit);
+        vmx_write(VMCS_GUEST_ES + 2 * name, from->selector);
+        vmx_write(VMCS_GUEST_ES_RIGHTS + 2 * name, rights_of(from->attributes));
+    }
+    load_pdptes(vcpu);
+    nested_owe_flush(vcpu->nested);
+}
+
+/* ---- MSRs ---- */
+
+const uint32_t vmx_syscall_msrs[SYSCALL_MSRS] = {
+    [SYSCALL_STAR] = MSR_STAR,     [SYSCALL_LSTAR] = MSR_LSTAR,          [SYSCALL_CSTAR] = MSR_CSTAR,
+    [SYSCALL_SFMASK] = MSR_SFMASK, [SYSCALL_KERNEL_GS] = MSR_KERNEL_GS_BASE,
+};
+
+static enum vmcs_field field_of_msr(uint32_t index)
+{
+    switch (index) {
+    case MSR_FS_BASE:
+        return VMCS_GUEST_FS_BASE;
+    case MSR_GS_BASE:
+        return VMCS_GUEST_GS_BASE;
+    case MSR_SYSENTER_CS:
+        return VMCS_GUEST_SYSENTER_CS;
+    case MSR_SYSENTER_ESP:
+        return VMCS_GUEST_SYSENTER_ESP;
+    case MSR_SYSENTER_EIP:
+        return VMCS_GUEST_SYSENTER_EIP;
+    case MSR_PAT:
+        return VMCS_GUEST_PAT;
+    case MSR_EFER:
+        return VMCS_GUEST_EFER;
+    default:
+        return VMCS_VPID; /* none: no MSR stands there */
+    }
+}
+
+static uint64_t *syscall_slot(struct vcpu *vcpu, uint32_t index)
+{
+    for (unsigned i = 0; i < SYSCALL_MSRS; i++)
+        if (vmx_syscall_msrs[i] == index)
+            return &vcpu->backend->syscall[i];
+    return NULL;
+}
+
+static uint64_t read_msr(struct vcpu *vcpu, uint32_t index)
+{
+    const uint64_t *slot = syscall_slot(vcpu, index);
+    enum vmcs_field field = field_of_msr(index);
+
+    if (index == MSR_TSC_AUX)
+        return hands_read_tsc_aux();
+    if (slot)
+        return vmx_holds(vcpu) ? rdmsr(index) : *slot;
+    vmx_select(vcpu);
+    return field == VMCS_VPID ? 0 : vmx_read(field);
+}
+
+unsigned vmx_vcpu_read_msr(struct vcpu *vcpu, uint32_t index)
+{
+    uint64_t value = read_msr(vcpu, index);
+
+    *vcpu->gpr[REG_RAX] = (uint32_t)value;
+    *vcpu->gpr[REG_RDX] = value >> 32;
+    return VCPU_DONE;
+}
+
+bool vmx_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
+{
+    uint64_t *slot = syscall_slot(vcpu, index);
+    enum vmcs_field field = field_of_msr(index);
+
+    if (index == MSR_EFER) {
+        struct control_state now = control_state(vcpu);
+        uint64_t efer;
+
+        if (!control_write_efer(&now, value, &efer))
+            return false;
+        write_efer(efer);
+        nested_owe_flush(vcpu->nested); /* NXE changes what the guest's entries mean */
+        return true;
+    }
+    if (index == MSR_TSC_AUX) {
+        if (value >> 32)
+            return false;
+        hands_write_tsc_aux(value);
+        return true;
+    }
+    if (index == MSR_PAT && !control_pat_valid(value))
+        return false;
+    if (!slot && field == VMCS_VPID)
+        return false;
+    if (index != MSR_PAT && index != MSR_STAR && index != MSR_SFMASK && index != MSR_SYSENTER_CS &&
+        !control_canonical(value))
+        return false;
+    if (slot) {
+        *slot = value;
+        if (vmx_holds(vcpu))
+            wrmsr(index, value);
+        return true;
+    }
+    vmx_select(vcpu);
+    vmx_write(field, value);
+    return true;
+}
+
+uint64_t vmx_vcpu_xcr0(const struct vcpu *vcpu)
+{
+    return vcpu->backend->hands.xcr0;
+}
+
+bool vmx_vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
+{
+    return hands_set_xcr0(&vcpu->backend->hands, value);
+}
