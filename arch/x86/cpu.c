@@ -41,6 +41,22 @@ const char *cpu_backend_name(void)
     return cpu_backend.name;
 }
 
+/* By what the CPU has; by its maker where it has neither, so that the reason names the right setting. */
+static const struct backend *backend_of_this_cpu(void)
+{
+    if (cpuid(0x80000000, 0).eax >= 0x80000001 && cpuid(0x80000001, 0).ecx & BIT(2))
+        return &svm_backend;
+    if (cpuid(1, 0).ecx & BIT(5))
+        return &vmx_backend;
+    switch (cpuid(0, 0).ebx) {
+    case 0x68747541: /* AuthenticAMD */
+    case 0x6F677948: /* HygonGenuine */
+        return &svm_backend;
+    default:
+        return &vmx_backend;
+    }
+}
+
 const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count)
 {
     *count = 0;
@@ -52,7 +68,7 @@ const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count
         if (*count < most)
             warnings[(*count)++] =
                 "under a hypervisor: guest time holds only as far as that one doesn't preempt Verge";
-    backend_choose(cpuid(1, 0).ecx & BIT(5) ? &vmx_backend : &svm_backend);
+    backend_choose(backend_of_this_cpu());
     return cpu_backend.preflight();
 }
 

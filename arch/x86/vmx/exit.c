@@ -187,7 +187,20 @@ static void take_host_interrupts(struct exit *exit, bool armed)
         __asm__ volatile("int $2" : : : "memory"); /* its IRET ends the blocking of further ones */
     __asm__ volatile("sti; nop; cli" : : : "memory");
     exit->timer = cpu->timer_fired;
-    exit->aimed = exit->timer && armed && host_oneshot.aimed;
+    /* An older shot, which expired while the monitor worked, may end an entry that has just armed a new one:
+     * then that one still counts. */
+    exit->aimed = exit->timer && armed && host_oneshot.aimed && host_oneshot.fires_at == UINT64_MAX;
+}
+
+/*
+ * Whether a run that took less than E + X tells that X is less: not one that an interrupt ended which was
+ * pending at the entry (halfway, before an instruction), nor a triple fault, which may come anywhere.
+ */
+static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_class class)
+{
+    if (class == CLASS_INTERRUPT)
+        return !backend->inject && backend->rip != backend->entry_rip;
+    return backend->reason != REASON_TRIPLE_FAULT;
 }
 
 static void read_registers(struct vcpu_backend *backend)
@@ -242,8 +255,9 @@ void vmx_left(struct vmx_switch *state)
                                  reason == REASON_TASK_SWITCH || reason == REASON_EPT_MISCONFIGURATION
                              ? (uint32_t)vmx_read(VMCS_IDT_VECTORING)
                              : 0;
-    figures_account(exit, class_of(reason, vectoring, exit), backend->entry_cost, backend->inject,
-                    backend->rip != backend->entry_rip);
+    enum exit_class class = class_of(reason, vectoring, exit);
+    figures_account(exit, class, backend->entry_cost, backend->inject,
+                    tells_of_exit_cost(backend, class));
     if (vectoring & EVENT_VALID)
         take_back_event(vcpu, vectoring);
     if (exit->kind == EXIT_HOST_INTERRUPT || exit->kind == EXIT_HOST_NMI)

@@ -331,6 +331,8 @@ uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting, uin
     struct vmx_switch *state = &backend->entry;
 
     vmx_select(vcpu);
+    if (setting->cold)
+        nested_owe_flush(vcpu->nested);
     place_flush(vcpu);
     backend->shadow = setting->shadow ? SHADOW_STI : 0;
     write_registers(backend);
