@@ -236,8 +236,8 @@ static enum handled handle_task_switch(struct vm *vm)
 
 static enum handled handle_invalid(struct vm *vm)
 {
-    log_error("%s: exit code %llx at rip %llx", vm->name, (unsigned long long)vcpu_exit_code(&vm->vcpu),
-              (unsigned long long)*vm->vcpu.rip);
+    log_error("%s: entry refused at rip %llx: %s (code %llx)", vm->name, (unsigned long long)*vm->vcpu.rip,
+              vcpu_entry_fault(&vm->vcpu), (unsigned long long)vcpu_exit_code(&vm->vcpu));
     vm_crash(vm, "the CPU refused the guest's state");
     return HANDLED_RESUME;
 }

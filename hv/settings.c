@@ -45,7 +45,9 @@ static bool parse_timer(const char *value, void *field)
     struct timer_settings timer = {.kind = HV_TIMER_ONESHOT};
     uint64_t hz;
 
-    if (strcmp(value, "oneshot") != 0) {
+    if (strcmp(value, "preempt") == 0) {
+        timer.kind = HV_TIMER_PREEMPT;
+    } else if (strcmp(value, "oneshot") != 0) {
         if (strncmp(value, periodic, sizeof periodic - 1) != 0 ||
             !parse_integer(value + sizeof periodic - 1, &hz) || hz < 1 || hz > 100000)
             return false;
@@ -118,14 +120,15 @@ static const struct setting hv_keys[] = {
      AT_BOOT,
      .help = "the least important lines that are still shown"},
     {.key = "timer",
-     .form = "oneshot|periodic:HZ",
+     .form = "oneshot|preempt|periodic:HZ",
      .standard = "oneshot",
      .example = "timer=periodic:100",
      .type = SETTING_CUSTOM,
      FIELD(timer),
      .parse = parse_timer,
      AT_BOOT,
-     .help = "the host timer: set for each deadline, or a coarse tick of 1 to 100000 Hz as a baseline for "
+     .help = "what ends a guest's run at a deadline: the local APIC's one-shot, VT-x's preemption timer, or a coarse "
+             "tick of 1 to 100000 Hz as a baseline for "
              "measurements"},
     {.key = "slice",
      .form = "DURATION",

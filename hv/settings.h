@@ -11,7 +11,7 @@
 enum hv_exact { HV_EXACT_AUTO, HV_EXACT_ON, HV_EXACT_OFF };
 enum hv_onexit { HV_ONEXIT_POWEROFF, HV_ONEXIT_REBOOT, HV_ONEXIT_HALT, HV_ONEXIT_STAY };
 enum hv_serial { HV_SERIAL_COM1, HV_SERIAL_COM2, HV_SERIAL_NONE, HV_SERIAL_AUTO };
-enum hv_timer { HV_TIMER_ONESHOT, HV_TIMER_PERIODIC };
+enum hv_timer { HV_TIMER_ONESHOT, HV_TIMER_PREEMPT, HV_TIMER_PERIODIC };
 enum com_mode { HV_COM_AUTO, HV_COM_SET, HV_COM_OFF };
 
 /* A serial line of the host. The line settings are filled in every mode: 115200,8n1 unless given. */

@@ -17,6 +17,7 @@ enum exit_class {
     CLASS_MEMORY,      /* nested page fault */
     CLASS_MEMORY_SOFT, /* nested page fault while an INT n was delivered, which is then executed again */
     CLASS_STEP,        /* #DB */
+    CLASS_PREEMPTION,  /* the preemption timer */
     CLASS_COUNT
 };
 
@@ -26,12 +27,31 @@ struct switch_figures {
     int64_t entry[2]; /* plain, with an event */
     int64_t cold;     /* what an entry takes more that flushes the TLB and finds no vCPU state in the CPU */
     int64_t exit[CLASS_COUNT];
+    int64_t no_op; /* one NOP of a guest */
     uint64_t spread;
     bool event_repeats; /* an injected interrupt is delivered again when a timer of the machine expires before
                            the next exit (QEMU 7.2) */
     bool shadow_lost;   /* this CPU ignores the interrupt shadow that an entry asks for (QEMU 7.2) */
 };
 extern struct switch_figures figures;
+
+/* VT-x's preemption timer: loaded at each entry, it counts down while the guest runs and ends the run at 0. */
+struct preemption_timer {
+    bool present; /* this CPU has one that works */
+    bool on;      /* every entry loads it: as the timer, or where the one-shot can't end a run */
+    bool instead; /* timer=preempt: the one-shot is not used */
+    unsigned shift;    /* it counts the TSC's bit `shift` */
+    uint64_t distance; /* cycles that a run falls short of what it was set for: A */
+};
+extern struct preemption_timer preemption_timer;
+
+/* The count for an expiry `cycles` after the guest's first instruction, at least 1. */
+static inline uint32_t preemption_count(uint64_t cycles)
+{
+    uint64_t ticks = (cycles + preemption_timer.distance) >> preemption_timer.shift;
+
+    return (uint32_t)(ticks > UINT32_MAX ? UINT32_MAX : ticks ? ticks : 1);
+}
 
 /* Measures them; false with a logged reason when the runs make no sense. Interrupts are off. */
 bool calibrate(void);
@@ -52,6 +72,9 @@ struct bare_setting {
     bool cold;           /* the TLB is flushed, the CPU's copy of the vCPU's state is not valid */
     uint32_t exceptions; /* further ones to intercept */
     uint8_t vector;
+    uint32_t rounds;           /* CX at the start of each run; 0: far more than any timer is set for */
+    uint32_t arm_count;        /* for the one-shot; 0: not armed */
+    uint32_t preemption_count; /* for the preemption timer; 0: not used */
 };
 
 /* The bits of nested tables' entries beside the address, W (bit 1) and the large-page bit (7). */
@@ -79,6 +102,7 @@ struct backend {
     void (*release_host)(void);
     void (*enter)(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
     uint64_t (*exit_code)(const struct vcpu *vcpu);
+    const char *(*entry_fault)(const struct vcpu *vcpu);
 
     void (*get_control)(const struct vcpu *vcpu, struct vcpu_control *control);
     void (*set_control)(struct vcpu *vcpu, const struct vcpu_control *control);
@@ -108,7 +132,7 @@ struct backend {
     /* For calibration: the setting is written on a vCPU in real mode; then the same run again and again,
      * without any policy. The guest's TSC is the cycles since T0. Returns T1 - T0. */
     void (*bare_set)(struct vcpu *vcpu, const struct bare_setting *setting);
-    uint64_t (*bare_run)(struct vcpu *vcpu, const struct bare_setting *setting, uint32_t arm_count);
+    uint64_t (*bare_run)(struct vcpu *vcpu, const struct bare_setting *setting);
 };
 
 extern const struct backend svm_backend, vmx_backend;

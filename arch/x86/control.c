@@ -3,7 +3,6 @@
 #include "arch/x86/asm.h"
 
 #define CR0_DEFINED     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
-#define EFER_GUEST_BITS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT64(14))
 
 bool control_write_cr0(const struct control_state *now, uint64_t value, uint64_t *cr0, uint64_t *efer)
 {
@@ -36,9 +35,9 @@ bool control_write_cr4(const struct control_state *now, uint64_t value, uint64_t
     return !(value & ~now->cr4 & CR4_PCIDE && (!long_mode || now->cr3 & 0xFFF));
 }
 
-bool control_write_efer(const struct control_state *now, uint64_t value, uint64_t *efer)
+bool control_write_efer(const struct control_state *now, uint64_t value, uint64_t allowed, uint64_t *efer)
 {
-    if (value & ~EFER_GUEST_BITS)
+    if (value & ~allowed)
         return false;
     if ((value ^ now->efer) & EFER_LME && now->cr0 & CR0_PG)
         return false;

@@ -72,7 +72,7 @@ const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count
     return cpu_backend.preflight();
 }
 
-bool cpu_init_virtualisation(void)
+bool cpu_init_virtualisation(enum cpu_timer timer)
 {
     if (!host_lapic_init()) {
         log_error(
@@ -84,7 +84,14 @@ bool cpu_init_virtualisation(void)
         return false;
     }
     hands_enable();
-    return cpu_backend.enable() && calibrate();
+    if (!cpu_backend.enable())
+        return false;
+    preemption_timer.on = preemption_timer.instead = timer == CPU_TIMER_PREEMPTION;
+    if (preemption_timer.instead && !preemption_timer.present) {
+        log_error("timer=preempt: this CPU has no VMX preemption timer that works; use timer=oneshot");
+        return false;
+    }
+    return calibrate();
 }
 
 /* Source: APM vol. 2 "Machine Check Architecture", "Machine Check Global Status", "Machine-Check Registers".

@@ -41,6 +41,11 @@ uint64_t vcpu_exit_code(const struct vcpu *vcpu)
     return cpu_backend.exit_code(vcpu);
 }
 
+const char *vcpu_entry_fault(const struct vcpu *vcpu)
+{
+    return cpu_backend.entry_fault(vcpu);
+}
+
 void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control)
 {
     cpu_backend.get_control(vcpu, control);

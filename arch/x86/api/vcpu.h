@@ -1,5 +1,5 @@
 /*
- * The virtual CPU as the layers above see it; one backend per vendor stands behind it (svm/, later vmx/).
+ * The virtual CPU as the layers above see it; one backend per vendor stands behind it (svm/, vmx/).
  * run() owns both TSC readings of a world switch and reports what the guest consumed between them, less the
  * calibrated overhead, and why it stopped, in a neutral record. arch never calls up: a host interrupt is an
  * exit kind.
@@ -110,7 +110,7 @@ enum exit_kind {
     EXIT_TASK_SWITCH,
     EXIT_SHUTDOWN, /* triple fault */
     EXIT_HYPERCALL,
-    EXIT_INVALID, /* the CPU refused the guest's state: vcpu_exit_code() says why */
+    EXIT_INVALID, /* the CPU refused the guest's state: vcpu_entry_fault() says why */
     EXIT_KINDS
 };
 
@@ -230,6 +230,9 @@ extern void (*vcpu_enter_of_backend)(struct vcpu *vcpu, uint64_t tsc, uint64_t d
 
 /* The backend's own code of the last exit, for logs. */
 uint64_t vcpu_exit_code(const struct vcpu *vcpu);
+
+/* After EXIT_INVALID: which part of the guest's state the CPU refused, as a sentence without its full stop. */
+const char *vcpu_entry_fault(const struct vcpu *vcpu);
 
 void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);

@@ -66,10 +66,8 @@ uint32_t oneshot_aim(const struct vcpu *vcpu, uint64_t distance)
 {
     struct oneshot *oneshot = &host_oneshot;
     uint64_t run = distance - MIN(vcpu->lead, distance / VCPU_LEAD_SHARE);
-    uint64_t to_host_limit = vcpu->host_latest - VCPU_HOST_SLACK - vcpu->exit.left;
+    uint64_t to_host_limit = oneshot_to_host_limit(vcpu);
 
-    if ((int64_t)to_host_limit < 0)
-        to_host_limit = 0;
     oneshot->aimed = run <= to_host_limit;
     if (oneshot->fires_at != UINT64_MAX && oneshot->chased) {
         run -= run >> 3;

@@ -40,6 +40,14 @@ static inline bool oneshot_in_time(const struct vcpu *vcpu, int64_t entry_cost, 
     return fires_at <= vcpu->host_latest && (ahead <= distance || (int64_t)ahead <= 0);
 }
 
+/* Cycles until the host wants the CPU back, as of the last exit. */
+static inline uint64_t oneshot_to_host_limit(const struct vcpu *vcpu)
+{
+    uint64_t limit = vcpu->host_latest - VCPU_HOST_SLACK - vcpu->exit.left;
+
+    return (int64_t)limit < 0 ? 0 : limit;
+}
+
 /* The count with which an entry arms the timer for a run of `distance` cycles, less the lead. */
 uint32_t oneshot_aim(const struct vcpu *vcpu, uint64_t distance);
 

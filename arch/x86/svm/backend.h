@@ -10,6 +10,7 @@
 struct svm_features {
     bool next_rip, flush_by_asid, clean_bits, decode_assists;
     uint32_t asids;
+    uint64_t efer_bits; /* that a guest may set */
 };
 extern struct svm_features svm_features;
 
@@ -47,6 +48,7 @@ void svm_vcpu_hold_host(void);
 void svm_vcpu_release_host(void);
 void svm_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
 uint64_t svm_vcpu_exit_code(const struct vcpu *vcpu);
+const char *svm_vcpu_entry_fault(const struct vcpu *vcpu); /* entry_fault.c */
 void svm_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void svm_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
 void svm_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment);
@@ -70,7 +72,7 @@ uint64_t svm_vcpu_xcr0(const struct vcpu *vcpu);
 
 /* For calibration (struct backend). */
 void svm_bare_set(struct vcpu *vcpu, const struct bare_setting *setting);
-uint64_t svm_bare_run(struct vcpu *vcpu, const struct bare_setting *setting, uint32_t arm_count);
+uint64_t svm_bare_run(struct vcpu *vcpu, const struct bare_setting *setting);
 
 enum exit_class svm_exit_class(const struct vmcb *vmcb);
 

@@ -231,7 +231,7 @@ static bool set_efer(struct vcpu *vcpu, uint64_t value)
     struct control_state now = control_state(vmcb);
     uint64_t efer;
 
-    if (!control_write_efer(&now, value, &efer))
+    if (!control_write_efer(&now, value, svm_features.efer_bits, &efer))
         return false;
     vmcb->efer = efer | EFER_SVME;
     svm_dirty(vcpu, CLEAN_CR);

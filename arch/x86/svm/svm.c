@@ -13,6 +13,7 @@
 #define MSR_VM_HSAVE_PA 0xC0010117u
 #define VM_CR_LOCK      BIT64(3)
 #define VM_CR_SVMDIS    BIT64(4)
+#define EFER_FFXSR      BIT64(14)
 #define AUTOMATIC_IBRS  BIT64(21) /* of EFER */
 #define MSR_TSC_RATIO   0xC0000104u
 #define TSC_RATIO_ONE   BIT64(32) /* 8.32 fixed point */
@@ -59,6 +60,8 @@ static void read_features(void)
     svm_features.flush_by_asid = r.edx & BIT(6);
     svm_features.decode_assists = r.edx & BIT(7);
     svm_features.asids = r.ebx;
+    svm_features.efer_bits = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE |
+                             (cpuid(0x80000001, 0).edx & BIT(25) ? EFER_FFXSR : 0);
     svm_all_clean = svm_features.clean_bits ? ~CLEAN_INTERCEPTS : 0;
     nested_format.gigabyte = cpuid(0x80000001, 0).edx & BIT(26);
     if (r.edx & BIT(4))
@@ -126,6 +129,7 @@ const struct backend svm_backend = {
     .release_host = svm_vcpu_release_host,
     .enter = svm_vcpu_enter,
     .exit_code = svm_vcpu_exit_code,
+    .entry_fault = svm_vcpu_entry_fault,
     .get_control = svm_vcpu_get_control,
     .set_control = svm_vcpu_set_control,
     .get_segment = svm_vcpu_get_segment,

@@ -249,7 +249,7 @@ void svm_bare_set(struct vcpu *vcpu, const struct bare_setting *setting)
     }
 }
 
-uint64_t svm_bare_run(struct vcpu *vcpu, const struct bare_setting *setting, uint32_t arm_count)
+uint64_t svm_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)
 {
     struct vcpu_backend *backend = vcpu->backend;
     struct svm_switch *state = &backend->entry;
@@ -265,8 +265,8 @@ uint64_t svm_bare_run(struct vcpu *vcpu, const struct bare_setting *setting, uin
     backend->entry_cost = 0;
     place_flush(vcpu);
     state->tsc_base = 0;
-    state->arm_count = arm_count;
-    backend->armed = arm_count;
+    state->arm_count = setting->arm_count;
+    backend->armed = setting->arm_count;
     svm_vcpu_hold_host();
     __asm__ volatile("call svm_enter"
                      : "+D"(state)

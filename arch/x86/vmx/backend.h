@@ -17,16 +17,22 @@ struct vcpu_backend {
     uint64_t vmcs; /* physical */
     /* The guest's registers that stand in the VMCS, as read at the last exit or set since; and what the VMCS
      * holds, so that only what has changed is written. */
-    uint64_t rip, rsp, rflags, shadow;
+    uint64_t rip, rsp, rflags;
+    uint64_t shadow; /* bit 0, as api/vcpu.h has it */
     uint64_t held_rip, held_rsp, held_rflags, held_shadow;
+    uint32_t held_count; /* of the preemption timer */
+    bool nmi_blocked;    /* the guest is in its NMI handler */
     uint64_t dr6, cr2;
     uint64_t syscall[SYSCALL_MSRS];
     uint64_t entry_rip; /* where the guest went on at this entry */
     int64_t entry_cost; /* E of this entry */
     uint32_t cpu_controls;
     uint32_t reason; /* of the last exit, as the VMCS has it */
+    bool instruction_failed; /* VMLAUNCH or VMRESUME itself failed: the VMCS has no exit reason */
     bool inject;     /* this entry delivers an event */
-    bool armed;      /* this entry arms the timer */
+    bool armed;      /* this entry arms the one-shot */
+    bool aimed;      /* the preemption timer was set for the deadline alone */
+    bool cold;       /* the VMCS has not been entered since it was made current */
     bool window;     /* the VMCS asks for an interrupt window */
     struct hands hands;
 };
@@ -34,16 +40,26 @@ struct vcpu_backend {
 /* Makes a vCPU's VMCS the current one. Reads and writes below are of the current one. */
 void vmx_select(const struct vcpu *vcpu);
 
+/* All reading and writing but the two writes of enter.asm. A build with COUNT_VMCS_ACCESSES counts. */
+#ifdef COUNT_VMCS_ACCESSES
+extern unsigned vmx_accesses;
+#define VMX_COUNT_ACCESS() (vmx_accesses++)
+#else
+#define VMX_COUNT_ACCESS() ((void)0)
+#endif
+
 static inline uint64_t vmx_read(enum vmcs_field field)
 {
     uint64_t value;
 
+    VMX_COUNT_ACCESS();
     __asm__ volatile("vmread %1, %0" : "=r"(value) : "r"((uint64_t)field) : "cc");
     return value;
 }
 
 static inline void vmx_write(enum vmcs_field field, uint64_t value)
 {
+    VMX_COUNT_ACCESS();
     __asm__ volatile("vmwrite %1, %0" : : "r"((uint64_t)field), "r"(value) : "cc");
 }
 
@@ -57,6 +73,7 @@ void vmx_vcpu_switch(struct vcpu *from, struct vcpu *to);
 void vmx_vcpu_hold_host(void);
 void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
 uint64_t vmx_vcpu_exit_code(const struct vcpu *vcpu);
+const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu); /* entry_fault.c */
 void vmx_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void vmx_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
 void vmx_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment);
@@ -80,6 +97,6 @@ uint64_t vmx_vcpu_xcr0(const struct vcpu *vcpu);
 
 /* For calibration (struct backend). */
 void vmx_bare_set(struct vcpu *vcpu, const struct bare_setting *setting);
-uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting, uint32_t arm_count);
+uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting);
 
 #endif

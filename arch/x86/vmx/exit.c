@@ -8,15 +8,20 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/vmx.h"
-#include "lib/log.h"
 
 #define EVENT_TYPES 7u /* mask */
 #define TYPE_NMI    2u
 
+/* An instruction that the CPU handed over, about which there is no more to ask but its length. 0: another
+ * kind, for EXIT_HOST_INTERRUPT is none of these. */
+static const uint8_t plain_kinds[REASONS] = {
+    [REASON_CPUID] = EXIT_CPUID, [REASON_HLT] = EXIT_HLT,     [REASON_IO] = EXIT_PORT,
+    [REASON_RDMSR] = EXIT_RDMSR, [REASON_WRMSR] = EXIT_WRMSR,
+};
+_Static_assert(EXIT_HOST_INTERRUPT == 0, "what plain_kinds leaves out");
+
+/* 0: see kind_of(). */
 static const enum exit_kind kinds[REASONS] = {
-    [REASON_EXTERNAL_INTERRUPT] = EXIT_HOST_INTERRUPT,
-    [REASON_PREEMPTION_TIMER] = EXIT_HOST_INTERRUPT,
-    [REASON_INIT] = EXIT_HOST_INTERRUPT,
     [REASON_TRIPLE_FAULT] = EXIT_SHUTDOWN,
     [REASON_INTERRUPT_WINDOW] = EXIT_WINDOW,
     [REASON_TASK_SWITCH] = EXIT_TASK_SWITCH,
@@ -47,8 +52,25 @@ static const enum exit_kind kinds[REASONS] = {
     [REASON_EPT_VIOLATION] = EXIT_MEMORY,
     [REASON_XSETBV] = EXIT_XSETBV,
     [REASON_RDRAND] = EXIT_UNDEFINED,
+    [REASON_ENCLS] = EXIT_UNDEFINED,
     [REASON_RDSEED] = EXIT_UNDEFINED,
+    [REASON_PCONFIG] = EXIT_UNDEFINED,
 };
+
+static enum exit_kind kind_of(uint32_t reason)
+{
+    switch (reason) {
+    case REASON_EXTERNAL_INTERRUPT:
+    case REASON_PREEMPTION_TIMER:
+    case REASON_INIT:
+    case REASON_NOTIFY:
+        return EXIT_HOST_INTERRUPT;
+    case REASON_EXCEPTION:
+        return EXIT_EXCEPTION;
+    default:
+        return reason < REASONS && kinds[reason] ? kinds[reason] : EXIT_INVALID;
+    }
+}
 
 uint64_t vmx_vcpu_exit_code(const struct vcpu *vcpu)
 {
@@ -60,6 +82,8 @@ static enum exit_class class_of(uint32_t reason, uint32_t vectoring, const struc
     switch (reason) {
     case REASON_EXTERNAL_INTERRUPT:
         return CLASS_INTERRUPT;
+    case REASON_PREEMPTION_TIMER:
+        return CLASS_PREEMPTION;
     case REASON_INTERRUPT_WINDOW:
         return CLASS_WINDOW;
     case REASON_EPT_VIOLATION:
@@ -85,6 +109,19 @@ static void translate_port(struct exit *exit)
     exit->port.in = qualification & BIT(3);
 }
 
+/*
+ * An IRET that faulted, or whose stack wasn't mapped, has ended the blocking of NMIs already and is executed again:
+ * they are blocked again. `info`: what has the flag. Source: SDM vol. 3 "Information About NMI Unblocking Due
+ * to IRET".
+ */
+static void block_nmis_again(struct vcpu_backend *backend, uint64_t info, uint32_t vectoring)
+{
+    if (!(info & NMI_UNBLOCKED) || vectoring & EVENT_VALID)
+        return;
+    backend->nmi_blocked = true;
+    backend->held_shadow = UINT64_MAX; /* the VMCS doesn't say so */
+}
+
 /* #DB leaves DR6 and DR7.GD to the monitor: the qualification has what the CPU would have written (SDM vol. 3,
  * "Exit Qualification for Debug Exceptions"). */
 static void take_debug_exception(struct vcpu *vcpu)
@@ -95,7 +132,7 @@ static void take_debug_exception(struct vcpu *vcpu)
     vmx_write(VMCS_GUEST_DR7, vmx_read(VMCS_GUEST_DR7) & ~BIT64(13));
 }
 
-static void translate_exception(struct vcpu *vcpu, struct exit *exit)
+static void translate_exception(struct vcpu_backend *backend, struct exit *exit, uint32_t vectoring)
 {
     uint32_t info = (uint32_t)vmx_read(VMCS_EXIT_EVENT);
 
@@ -103,16 +140,16 @@ static void translate_exception(struct vcpu *vcpu, struct exit *exit)
         exit->kind = EXIT_HOST_NMI;
         return;
     }
-    exit->kind = EXIT_EXCEPTION;
     exit->exception.vector = (uint8_t)info;
     exit->exception.has_error = info & EVENT_ERROR_VALID;
     exit->exception.error =
         exit->exception.has_error ? (uint32_t)vmx_read(VMCS_EXIT_EVENT_ERROR) : 0;
     if (exit->exception.vector == 1)
-        take_debug_exception(vcpu);
+        take_debug_exception(backend->vcpu);
+    block_nmis_again(backend, info, vectoring);
 }
 
-static void translate_memory(struct exit *exit)
+static void translate_memory(struct vcpu_backend *backend, struct exit *exit, uint32_t vectoring)
 {
     uint64_t qualification = vmx_read(VMCS_QUALIFICATION);
 
@@ -120,41 +157,30 @@ static void translate_memory(struct exit *exit)
     exit->memory.write = qualification & BIT(1);
     exit->memory.fetch = qualification & BIT(2);
     exit->memory.walk = qualification & BIT(7) && !(qualification & BIT(8));
+    block_nmis_again(backend, qualification, vectoring);
 }
 
-/* MOV to CR0, CR4, CR8; CLTS and LMSW change CR0. */
-static void translate_cr(struct exit *exit)
+/* The details of an exit of `exit->kind`. */
+static void translate(struct vcpu_backend *backend, struct exit *exit, uint32_t vectoring)
 {
-    uint64_t qualification = vmx_read(VMCS_QUALIFICATION);
-
-    exit->cr = (uint8_t)(qualification & 15);
-}
-
-static void translate(struct vcpu *vcpu, uint32_t reason)
-{
-    struct exit *exit = &vcpu->exit;
-
-    exit->kind = reason < REASONS ? kinds[reason] : EXIT_INVALID;
-    switch (reason) {
+    switch (backend->reason) {
     case REASON_IO:
         translate_port(exit);
         break;
     case REASON_EXCEPTION:
-        translate_exception(vcpu, exit);
+        translate_exception(backend, exit, vectoring);
         break;
     case REASON_EPT_VIOLATION:
-        translate_memory(exit);
+        translate_memory(backend, exit, vectoring);
         break;
     case REASON_CR_ACCESS:
-        translate_cr(exit);
+        exit->cr = (uint8_t)(vmx_read(VMCS_QUALIFICATION) & 15);
         break;
-    case REASON_EXTERNAL_INTERRUPT:
-    case REASON_PREEMPTION_TIMER:
-    case REASON_INIT:
+    case REASON_NOTIFY: /* one instruction kept all interrupts waiting: a microcode loop */
+        if (vmx_read(VMCS_QUALIFICATION) & BIT(0)) /* and the guest's state is lost */
+            exit->kind = EXIT_SHUTDOWN;
         break;
     default:
-        if (exit->kind == EXIT_HOST_INTERRUPT)
-            exit->kind = EXIT_INVALID;
         break;
     }
 }
@@ -177,8 +203,8 @@ static void take_back_event(struct vcpu *vcpu, uint32_t info)
                                                              : 0});
 }
 
-/* Takes what ended the run, and what else waits. `armed`: this entry armed the timer. */
-static void take_host_interrupts(struct exit *exit, bool armed)
+/* Takes what ended the run, and what else waits. `armed`: this entry armed the one-shot. */
+static void take_host_interrupts(const struct vcpu_backend *backend, struct exit *exit, bool armed)
 {
     struct cpu *cpu = this_cpu();
 
@@ -190,6 +216,10 @@ static void take_host_interrupts(struct exit *exit, bool armed)
     /* An older shot, which expired while the monitor worked, may end an entry that has just armed a new one:
      * then that one still counts. */
     exit->aimed = exit->timer && armed && host_oneshot.aimed && host_oneshot.fires_at == UINT64_MAX;
+    if (backend->reason == REASON_PREEMPTION_TIMER) {
+        exit->timer = true;
+        exit->aimed = backend->aimed;
+    }
 }
 
 /*
@@ -208,58 +238,73 @@ static void read_registers(struct vcpu_backend *backend)
     backend->rip = backend->held_rip = vmx_read(VMCS_GUEST_RIP);
     backend->rsp = backend->held_rsp = vmx_read(VMCS_GUEST_RSP);
     backend->rflags = backend->held_rflags = vmx_read(VMCS_GUEST_RFLAGS);
-    backend->held_shadow = vmx_read(VMCS_GUEST_SHADOW);
-    backend->shadow = backend->held_shadow & (SHADOW_STI | SHADOW_MOV_SS) ? backend->held_shadow | 1
-                                                                         : backend->held_shadow;
+    uint64_t shadow = vmx_read(VMCS_GUEST_SHADOW);
+    backend->shadow = backend->held_shadow = (shadow & (SHADOW_STI | SHADOW_MOV_SS)) != 0;
+    backend->nmi_blocked = shadow & SHADOW_NMI;
 }
 
-static void entry_failed(struct vcpu *vcpu, uint32_t reason)
+static void entry_failed(struct vcpu_backend *backend)
 {
-    struct vcpu_backend *backend = vcpu->backend;
+    struct vcpu *vcpu = backend->vcpu;
 
+    backend->instruction_failed = backend->entry.failed;
     backend->entry.failed = 0;
-    backend->reason = reason;
+    backend->armed = false;
+    backend->entry.arm_count = 0;
     vcpu->exit.kind = EXIT_INVALID;
     vcpu->exit.consumed = 0;
     vcpu->exit.overhead = vcpu->exit.left - vcpu->exit.entered;
     vcpu->exit.length = 0;
-    log_error("VM entry failed: reason %x, qualification %llx, instruction error %llu", reason,
-              (unsigned long long)vmx_read(VMCS_QUALIFICATION),
-              (unsigned long long)vmx_read(VMCS_INSTRUCTION_ERROR));
 }
 
-void vmx_left(struct vmx_switch *state)
+/* An exit of the rare kinds, or one that needs more than the usual. */
+static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backend)
 {
-    struct vcpu_backend *backend = container_of(state, struct vcpu_backend, entry);
     struct vcpu *vcpu = backend->vcpu;
     struct exit *exit = &vcpu->exit;
-    uint32_t reason = state->failed ? REASON_ENTRY_FAILED : (uint32_t)vmx_read(VMCS_EXIT_REASON);
+    uint32_t vectoring = (uint32_t)vmx_read(VMCS_IDT_VECTORING);
     bool armed = backend->armed;
 
-    exit->entered = state->t0;
-    exit->left = state->t1;
     if (armed) {
         oneshot_armed(exit->entered, backend->entry.arm_count);
         backend->entry.arm_count = 0;
         backend->armed = false;
     }
-    if (__builtin_expect(reason & REASON_ENTRY_FAILED, 0)) {
-        entry_failed(vcpu, reason);
-        return;
-    }
-    backend->reason = reason;
-    read_registers(backend);
-    translate(vcpu, reason);
-    exit->length = (uint8_t)vmx_read(VMCS_EXIT_LENGTH);
-    uint32_t vectoring = reason == REASON_EPT_VIOLATION || reason == REASON_EXCEPTION ||
-                                 reason == REASON_TASK_SWITCH || reason == REASON_EPT_MISCONFIGURATION
-                             ? (uint32_t)vmx_read(VMCS_IDT_VECTORING)
-                             : 0;
-    enum exit_class class = class_of(reason, vectoring, exit);
-    figures_account(exit, class, backend->entry_cost, backend->inject,
-                    tells_of_exit_cost(backend, class));
+    exit->kind = kind_of(backend->reason);
+    translate(backend, exit, vectoring);
+    enum exit_class class = class_of(backend->reason, vectoring, exit);
+    exit->length = class == CLASS_INSTRUCTION ? (uint8_t)vmx_read(VMCS_EXIT_LENGTH) : 0;
+    figures_account(exit, class, backend->entry_cost, backend->inject, tells_of_exit_cost(backend, class));
     if (vectoring & EVENT_VALID)
         take_back_event(vcpu, vectoring);
     if (exit->kind == EXIT_HOST_INTERRUPT || exit->kind == EXIT_HOST_NMI)
-        take_host_interrupts(exit, armed);
+        take_host_interrupts(backend, exit, armed);
+}
+
+void vmx_left(struct vmx_switch *state)
+{
+    struct vcpu_backend *backend = container_of(state, struct vcpu_backend, entry);
+    struct exit *exit = &backend->vcpu->exit;
+    uint32_t reason = state->failed ? REASON_ENTRY_FAILED : (uint32_t)vmx_read(VMCS_EXIT_REASON);
+    int64_t overhead = backend->entry_cost + figures.exit[CLASS_INSTRUCTION];
+    int64_t consumed = (int64_t)(state->t1 - state->t0) - overhead;
+
+    exit->entered = state->t0;
+    exit->left = state->t1;
+    backend->reason = reason;
+    if (__builtin_expect(reason & REASON_ENTRY_FAILED, 0)) {
+        entry_failed(backend);
+        return;
+    }
+    read_registers(backend);
+    if (__builtin_expect(reason >= REASONS || !plain_kinds[reason] || consumed < 0 || backend->armed, 0)) {
+        left_otherwise(backend);
+        return;
+    }
+    exit->overhead = (uint64_t)overhead;
+    exit->consumed = (uint64_t)consumed;
+    exit->kind = plain_kinds[reason];
+    exit->length = (uint8_t)vmx_read(VMCS_EXIT_LENGTH);
+    if (reason == REASON_IO)
+        translate_port(exit);
 }

@@ -6,6 +6,7 @@
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/control.h"
+#include "arch/x86/paging.h"
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/vmx.h"
 
@@ -15,16 +16,16 @@
 /* Attributes of api/vcpu.h and access rights of the VMCS: bits 8 to 11 stand at 12 to 15 there. */
 static uint32_t rights_of(uint16_t attributes)
 {
-    if (!(attributes & BIT(7)))
-        return RIGHTS_UNUSABLE;
-    return (attributes & 0xFFu) | (attributes & 0xF00u) << 4;
+    uint32_t rights = (attributes & 0xFFu) | (attributes & 0xF00u) << 4;
+
+    return attributes & BIT(7) ? rights : rights | RIGHTS_UNUSABLE;
 }
 
 static uint16_t attributes_of(uint64_t rights)
 {
-    if (rights & RIGHTS_UNUSABLE)
-        return 0;
-    return (uint16_t)((rights & 0xFF) | (rights >> 4 & 0xF00));
+    uint16_t attributes = (rights & 0xFF) | (rights >> 4 & 0xF00);
+
+    return rights & RIGHTS_UNUSABLE ? attributes & (uint16_t)~BIT(7) : attributes;
 }
 
 void vmx_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment)
@@ -134,13 +135,34 @@ static struct control_state control_state(const struct vcpu *vcpu)
  * and CR4 do when paging goes on, and a VM entry takes them from the VMCS (SDM vol. 3, "PDPTE Registers",
  * "Loading Page-Directory-Pointer-Table Entries").
  */
+static const uint64_t *pdptes(const struct vcpu *vcpu, uint64_t cr3)
+{
+    return nested_pointer(vcpu->nested, cr3 & 0xFFFFFFE0);
+}
+
+static bool pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+    return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA);
+}
+
+/* An entry that is present with a reserved bit gives #GP, and so does a table where no memory is, which reads
+ * as all ones. */
+static bool pdptes_good(const struct vcpu *vcpu, uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+    const uint64_t *entries = pdptes(vcpu, vmx_vcpu_cr3(vcpu));
+
+    for (unsigned i = 0; i < 4 && pae_paging(cr0, cr4, efer); i++)
+        if (!entries || (entries[i] & PTE_P && entries[i] & vmx_features.pdpte_reserved))
+            return false;
+    return true;
+}
+
 static void load_pdptes(struct vcpu *vcpu)
 {
-    uint64_t paging = vmx_read(VMCS_CR0_SHADOW) & CR0_PG, pae = vmx_read(VMCS_CR4_SHADOW) & CR4_PAE;
+    const uint64_t *entries = pdptes(vcpu, vmx_read(VMCS_GUEST_CR3));
 
-    if (!paging || !pae || vmx_read(VMCS_GUEST_EFER) & EFER_LMA)
+    if (!pae_paging(vmx_read(VMCS_CR0_SHADOW), vmx_read(VMCS_CR4_SHADOW), vmx_read(VMCS_GUEST_EFER)))
         return;
-    const uint64_t *entries = nested_pointer(vcpu->nested, vmx_read(VMCS_GUEST_CR3) & 0xFFFFFFE0);
     for (unsigned i = 0; i < 4; i++)
         vmx_write(VMCS_GUEST_PDPTE0 + 2 * i, entries ? entries[i] : 0);
 }
@@ -150,7 +172,7 @@ bool vmx_vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
     struct control_state now = control_state(vcpu);
     uint64_t cr0, efer;
 
-    if (!control_write_cr0(&now, value, &cr0, &efer))
+    if (!control_write_cr0(&now, value, &cr0, &efer) || !pdptes_good(vcpu, cr0, now.cr4, efer))
         return false;
     set_real_cr0(cr0);
     write_efer(efer);
@@ -163,7 +185,7 @@ bool vmx_vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
 {
     struct control_state now = control_state(vcpu);
 
-    if (!control_write_cr4(&now, value, allowed))
+    if (!control_write_cr4(&now, value, allowed) || !pdptes_good(vcpu, now.cr0, value, now.efer))
         return false;
     set_real_cr4(value);
     load_pdptes(vcpu);
@@ -296,7 +318,7 @@ bool vmx_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
         struct control_state now = control_state(vcpu);
         uint64_t efer;
 
-        if (!control_write_efer(&now, value, &efer))
+        if (!control_write_efer(&now, value, EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE, &efer))
             return false;
         write_efer(efer);
         nested_owe_flush(vcpu->nested); /* NXE changes what the guest's entries mean */

@@ -12,9 +12,12 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/vmx.h"
+#include "lib/log.h"
 #include "lib/string.h"
 
 #define RFLAGS_RESERVED BIT64(1)
+#define RFLAGS_TF       BIT64(8)
+#define RFLAGS_IF       BIT64(9)
 #define DR6_RESET       0xFFFF0FF0u
 #define DR7_RESET       0x400u
 #define PAT_RESET       0x0007040600070406u
@@ -24,6 +27,8 @@
 #define EPTP_AD         BIT64(6)
 #define INVEPT_SINGLE   1u
 #define INVEPT_ALL      2u
+/* TSC cycles, beside what the CPU adds itself, that one instruction may keep all interrupts waiting. */
+#define NOTIFY_WINDOW 0x20000u
 /* #DB and #AC can loop in microcode and lock up the host; #MC is the host's. */
 #define EXCEPTIONS (BIT(1) | BIT(17) | BIT(18))
 
@@ -113,7 +118,15 @@ static void reset_controls(struct vcpu *vcpu)
     struct vcpu_backend *backend = vcpu->backend;
 
     backend->cpu_controls = vmx_controls.cpu;
-    vmx_write(VMCS_PIN_CONTROLS, vmx_controls.pin & ~PIN_PREEMPTION_TIMER);
+    vmx_write(VMCS_PIN_CONTROLS,
+              preemption_timer.on ? vmx_controls.pin : vmx_controls.pin & ~PIN_PREEMPTION_TIMER);
+    backend->held_count = UINT32_MAX;
+    if (preemption_timer.on)
+        vmx_write(VMCS_PREEMPTION_TIMER, backend->held_count);
+    if (vmx_controls.cpu2 & CPU2_ENCLS)
+        vmx_write(VMCS_ENCLS_BITMAP, UINT64_MAX);
+    if (vmx_controls.cpu2 & CPU2_NOTIFY_WINDOW)
+        vmx_write(VMCS_NOTIFY_WINDOW, NOTIFY_WINDOW);
     vmx_write(VMCS_CPU_CONTROLS, backend->cpu_controls);
     vmx_write(VMCS_CPU_CONTROLS2, vmx_controls.cpu2);
     vmx_write(VMCS_EXIT_CONTROLS, vmx_controls.exit);
@@ -168,7 +181,7 @@ void vmx_vcpu_reset(struct vcpu *vcpu)
         for (unsigned i = 0; i < SYSCALL_MSRS; i++)
             wrmsr(vmx_syscall_msrs[i], 0);
     }
-    backend->window = backend->inject = false;
+    backend->window = backend->inject = backend->nmi_blocked = false;
     nested_owe_flush(vcpu->nested);
 }
 
@@ -206,6 +219,7 @@ void vmx_vcpu_switch(struct vcpu *from, struct vcpu *to)
     load_hands(to);
     holder = to;
     vmx_select(to);
+    to->backend->cold = true;
     if (to->nested->shared_tag)
         nested_owe_flush(to->nested);
     to->attention = true;
@@ -262,30 +276,98 @@ static void invvpid(uint64_t vpid)
     __asm__ volatile("invvpid %0, %1" : : "m"(descriptor), "r"(UINT64_C(1)) : "cc", "memory");
 }
 
-/* A flush that is owed: what was derived from the nested tables, and from the guest's own. */
-static void place_flush(struct vcpu *vcpu)
+/* A flush that is owed, or none: of what was derived from the nested tables, and from the guest's own. */
+static bool place_flush(struct vcpu *vcpu)
 {
     if (!vcpu->nested->flush_owed)
-        return;
+        return false;
     invept(vmx_read(VMCS_EPT_POINTER));
     if (vmx_features.vpid)
         invvpid(vcpu->nested->tag);
     vcpu->nested->flush_owed = false;
+    return true;
 }
 
-/* Attention stays on for one more entry after an injection, which takes it away again. */
-static void attend(struct vcpu *vcpu)
+/* Attention stays on for one more entry where this one costs something else than a plain one. */
+static __attribute__((noinline)) void attend(struct vcpu *vcpu)
 {
+    struct vcpu_backend *backend = vcpu->backend;
+
     place_event(vcpu);
-    place_flush(vcpu);
+    bool cold = place_flush(vcpu) || backend->cold;
+    if (cold)
+        backend->entry_cost += figures.cold;
+    backend->cold = false;
     place_window(vcpu, vcpu->window);
-    vcpu->attention = vcpu->backend->inject;
+    vcpu->attention = backend->inject || cold;
+}
+
+/* ---- the preemption timer ---- */
+
+/*
+ * It counts from each entry anew. As the timer it ends every run; as the backstop only those that a host
+ * interrupt could not end, which begin with the guest's interrupts off.
+ */
+static __attribute__((noinline)) void place_preemption_timer(struct vcpu *vcpu, uint64_t distance)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+    uint32_t count = UINT32_MAX;
+
+    if (preemption_timer.instead || !(backend->rflags & RFLAGS_IF)) {
+        uint64_t to_host_limit = oneshot_to_host_limit(vcpu);
+        uint64_t run = host_oneshot.periodic ? to_host_limit /* the baseline stays coarse */
+                                             : distance - MIN(vcpu->lead, distance / VCPU_LEAD_SHARE);
+
+        backend->aimed = run <= to_host_limit;
+        count = preemption_count(MIN(run, to_host_limit));
+    }
+    if (count != backend->held_count)
+        vmx_write(VMCS_PREEMPTION_TIMER, count);
+    backend->held_count = count;
 }
 
 /* ---- entering ---- */
 
+#ifdef COUNT_VMCS_ACCESSES
+#define COUNTED 1000u
+unsigned vmx_accesses;
+
+/* Reports, once for each kind of exit, how many VMREADs and VMWRITEs lie between that exit and the next
+ * entry. */
+static void count_accesses(enum exit_kind kind)
+{
+    static unsigned seen[EXIT_KINDS], least[EXIT_KINDS], most[EXIT_KINDS];
+    unsigned accesses = vmx_accesses + 1; /* and the TSC offset */
+
+    vmx_accesses = 0;
+    least[kind] = seen[kind] ? MIN(least[kind], accesses) : accesses;
+    most[kind] = MAX(most[kind], accesses);
+    if (++seen[kind] == COUNTED)
+        log_info("VMCS accesses: %s least=%u most=%u", exit_kind_name(kind), least[kind], most[kind]);
+}
+#else
+static inline void count_accesses(enum exit_kind kind)
+{
+    (void)kind;
+}
+#endif
+
 void vmx_vcpu_hold_host(void)
 {
+}
+
+/*
+ * The interrupt shadow, and with it the pending single step that a VM entry wants to be told of (SDM vol. 3
+ * "Checks on Guest Non-Register State"); without a shadow none is pending: a trap behind an instruction
+ * that the monitor carried out is injected.
+ */
+static __attribute__((noinline)) void write_shadow(struct vcpu_backend *backend)
+{
+    uint64_t kind = backend->rflags & RFLAGS_IF ? SHADOW_STI : SHADOW_MOV_SS;
+    bool shadow = backend->shadow & 1;
+
+    vmx_write(VMCS_GUEST_SHADOW, (shadow ? kind : 0) | (backend->nmi_blocked ? SHADOW_NMI : 0));
+    vmx_write(VMCS_GUEST_PENDING_DEBUG, shadow && backend->rflags & RFLAGS_TF ? PENDING_DEBUG_BS : 0);
 }
 
 static inline void write_registers(struct vcpu_backend *backend)
@@ -296,23 +378,28 @@ static inline void write_registers(struct vcpu_backend *backend)
         vmx_write(VMCS_GUEST_RSP, backend->rsp);
     if (__builtin_expect(backend->rflags != backend->held_rflags, 0))
         vmx_write(VMCS_GUEST_RFLAGS, backend->rflags);
-    if (__builtin_expect(backend->shadow != backend->held_shadow, 0))
-        vmx_write(VMCS_GUEST_SHADOW, backend->shadow);
+    if (__builtin_expect(backend->shadow != backend->held_shadow ||
+                             (backend->shadow && backend->rflags != backend->held_rflags),
+                         0))
+        write_shadow(backend);
 }
 
 void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
     struct vcpu_backend *backend = vcpu->backend;
 
-    if (vcpu->attention)
+    if (__builtin_expect(vcpu->attention, 0))
         attend(vcpu);
-    if (!oneshot_in_time(vcpu, backend->entry_cost, distance)) {
+    if (!preemption_timer.instead && !oneshot_in_time(vcpu, backend->entry_cost, distance)) {
         backend->armed = true;
         backend->entry.arm_count = oneshot_aim(vcpu, distance);
     }
+    if (preemption_timer.on)
+        place_preemption_timer(vcpu, distance);
     write_registers(backend);
     backend->entry.tsc_base = tsc - (uint64_t)backend->entry_cost;
     backend->entry_rip = backend->rip;
+    count_accesses(vcpu->exit.kind);
     vmx_enter(&backend->entry);
 }
 
@@ -325,7 +412,7 @@ void vmx_bare_set(struct vcpu *vcpu, const struct bare_setting *setting)
     place_window(vcpu, setting->window);
 }
 
-uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting, uint32_t arm_count)
+uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)
 {
     struct vcpu_backend *backend = vcpu->backend;
     struct vmx_switch *state = &backend->entry;
@@ -333,15 +420,19 @@ uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting, uin
     vmx_select(vcpu);
     if (setting->cold)
         nested_owe_flush(vcpu->nested);
+    if (preemption_timer.on) {
+        backend->held_count = setting->preemption_count ? setting->preemption_count : UINT32_MAX;
+        vmx_write(VMCS_PREEMPTION_TIMER, backend->held_count);
+    }
     place_flush(vcpu);
-    backend->shadow = setting->shadow ? SHADOW_STI : 0;
+    backend->shadow = setting->shadow;
     write_registers(backend);
-    vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
+    write_shadow(backend);
     vmx_write(VMCS_ENTRY_EVENT, setting->inject ? EVENT_VALID | setting->vector : 0);
     backend->entry_cost = 0;
     state->tsc_base = 0;
-    state->arm_count = arm_count;
-    backend->armed = arm_count;
+    state->arm_count = setting->arm_count;
+    backend->armed = setting->arm_count;
     __asm__ volatile("call vmx_enter"
                      : "+D"(state)
                      :

@@ -22,6 +22,7 @@ enum vmcs_field {
     VMCS_TSC_OFFSET = 0x2010,
     VMCS_VIRTUAL_APIC = 0x2012,
     VMCS_EPT_POINTER = 0x201A,
+    VMCS_ENCLS_BITMAP = 0x202E,
     VMCS_GUEST_PHYSICAL = 0x2400,
     VMCS_LINK_POINTER = 0x2800,
     VMCS_GUEST_DEBUGCTL = 0x2802,
@@ -46,6 +47,7 @@ enum vmcs_field {
     VMCS_ENTRY_LENGTH = 0x401A,
     VMCS_TPR_THRESHOLD = 0x401C,
     VMCS_CPU_CONTROLS2 = 0x401E,
+    VMCS_NOTIFY_WINDOW = 0x4024,
     VMCS_INSTRUCTION_ERROR = 0x4400,
     VMCS_EXIT_REASON = 0x4402,
     VMCS_EXIT_EVENT = 0x4404,
@@ -127,16 +129,19 @@ enum vmcs_field {
 #define CPU2_UNRESTRICTED_GUEST BIT(7)
 #define CPU2_RDRAND             BIT(11)
 #define CPU2_INVPCID            BIT(12)
+#define CPU2_ENCLS              BIT(15)
 #define CPU2_RDSEED             BIT(16)
+#define CPU2_PCONFIG            BIT(27)
+#define CPU2_NOTIFY_WINDOW      BIT(31)
 
 /* Exit and entry controls. */
-#define EXIT_HOST_64BIT      BIT(9)
-#define EXIT_SAVE_PAT        BIT(18)
-#define EXIT_LOAD_PAT        BIT(19)
-#define EXIT_SAVE_EFER       BIT(20)
-#define EXIT_LOAD_EFER       BIT(21)
+#define LEAVE_HOST_64BIT      BIT(9)
+#define LEAVE_SAVE_PAT        BIT(18)
+#define LEAVE_LOAD_PAT        BIT(19)
+#define LEAVE_SAVE_EFER       BIT(20)
+#define LEAVE_LOAD_EFER       BIT(21)
 #define ENTRY_LOAD_DEBUG     BIT(2)
-#define EXIT_SAVE_DEBUG      BIT(2)
+#define LEAVE_SAVE_DEBUG      BIT(2)
 #define ENTRY_GUEST_64BIT    BIT(9)
 #define ENTRY_LOAD_PAT       BIT(14)
 #define ENTRY_LOAD_EFER      BIT(15)
@@ -150,7 +155,13 @@ enum vmcs_field {
 #define SHADOW_MOV_SS BIT(1)
 #define SHADOW_NMI    BIT(3)
 
+/* Of the exit's interruption information and of an EPT violation's qualification. */
+#define NMI_UNBLOCKED BIT(12)
+#define PENDING_DEBUG_BS BIT64(14)
+
 #define RIGHTS_UNUSABLE BIT(16)
+
+#define PDPTE_RESERVED_LOW UINT64_C(0x1E6)
 
 /* Basic exit reasons. */
 enum exit_reason {
@@ -177,6 +188,7 @@ enum exit_reason {
     REASON_INVALID_STATE = 33,
     REASON_MSR_LOADING = 34,
     REASON_MWAIT = 36,
+    REASON_MACHINE_CHECK = 41, /* during an entry */
     REASON_MONITOR = 39,
     REASON_EPT_VIOLATION = 48,
     REASON_EPT_MISCONFIGURATION = 49,
@@ -186,7 +198,10 @@ enum exit_reason {
     REASON_WBINVD = 54,
     REASON_XSETBV = 55,
     REASON_RDRAND = 57,
+    REASON_ENCLS = 60,
     REASON_RDSEED = 61,
+    REASON_PCONFIG = 65,
+    REASON_NOTIFY = 75,
     REASONS
 };
 #define REASON_ENTRY_FAILED BIT(31)

@@ -52,33 +52,51 @@ static bool choose_controls(void)
                             CPU_ALL_IO | CPU_MSR_BITMAP | CPU_MONITOR | CPU_SECONDARY,
                         0, &c->cpu) &&
            control_word(MSR_VMX_CPU2, CPU2_EPT | CPU2_UNRESTRICTED_GUEST,
-                        CPU2_RDTSCP | CPU2_VPID | CPU2_WBINVD | CPU2_RDRAND | CPU2_RDSEED | CPU2_INVPCID,
+                        CPU2_RDTSCP | CPU2_VPID | CPU2_WBINVD | CPU2_RDRAND | CPU2_RDSEED | CPU2_INVPCID |
+                            CPU2_ENCLS | CPU2_PCONFIG | CPU2_NOTIFY_WINDOW,
                         &c->cpu2) &&
            control_word(exact ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
-                        EXIT_HOST_64BIT | EXIT_SAVE_DEBUG | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-                            EXIT_LOAD_EFER,
+                        LEAVE_HOST_64BIT | LEAVE_SAVE_DEBUG | LEAVE_SAVE_PAT | LEAVE_LOAD_PAT | LEAVE_SAVE_EFER |
+                            LEAVE_LOAD_EFER,
                         0, &c->exit) &&
            control_word(exact ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY,
                         ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, &c->entry) &&
            !(c->cpu & (CPU_CR3_LOAD | CPU_CR3_STORE | CPU_RDTSC));
 }
 
+/* CPUs whose preemption timer does not count as documented, by CPUID.1:EAX. Source: Intel's specification
+ * updates: AAJ124, AAK139, AAM126, AAN92, AAO95, AAP86, AAT59, AAU65, AAX65, BA86. */
+static bool preemption_timer_broken(void)
+{
+    static const uint32_t signatures[] = {0x106A0, 0x106A1, 0x106A4, 0x106A5, 0x106E5,
+                                          0x20652, 0x20655, 0x206E6, 0x306A8};
+    uint32_t signature = cpuid(1, 0).eax;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(signatures); i++)
+        if (signatures[i] == signature)
+            return true;
+    return false;
+}
+
 static void read_features(void)
 {
+    unsigned physical_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xFF : 36;
     uint64_t ept = rdmsr(MSR_VMX_EPT_VPID);
 
     vmx_features = (struct vmx_features){
         .vpid = vmx_controls.cpu2 & CPU2_VPID,
         .ept_accessed_dirty = ept & EPT_ACCESSED_DIRTY,
-        .preemption_timer = vmx_controls.pin & PIN_PREEMPTION_TIMER,
         .invept_single = ept & EPT_INVEPT_SINGLE,
-        .preemption_shift = rdmsr(MSR_VMX_MISC) & 31,
         .cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0),
         .cr0_fixed1 = rdmsr(MSR_VMX_CR0_FIXED1),
         .cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0),
         .cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1),
+        .physical_bits = physical_bits,
+        .pdpte_reserved = PDPTE_RESERVED_LOW | ~(BIT64(physical_bits) - 1),
         .revision = (uint32_t)rdmsr(MSR_VMX_BASIC) & 0x7FFFFFFF,
     };
+    preemption_timer.present = vmx_controls.pin & PIN_PREEMPTION_TIMER && !preemption_timer_broken();
+    preemption_timer.shift = rdmsr(MSR_VMX_MISC) & 31;
     nested_format = (struct nested_format){.table = EPT_RWX,
                                            .leaf = EPT_RWX - PTE_W + EPT_MEMORY_WB,
                                            .gigabyte = ept & EPT_1G};
@@ -174,6 +192,7 @@ const struct backend vmx_backend = {
     .release_host = vmx_vcpu_hold_host,
     .enter = vmx_vcpu_enter,
     .exit_code = vmx_vcpu_exit_code,
+    .entry_fault = vmx_vcpu_entry_fault,
     .get_control = vmx_vcpu_get_control,
     .set_control = vmx_vcpu_set_control,
     .get_segment = vmx_vcpu_get_segment,

@@ -13,10 +13,11 @@ extern struct vmx_controls vmx_controls;
 
 /* What a CPU may have beside what Verge needs. */
 struct vmx_features {
-    bool vpid, ept_accessed_dirty, preemption_timer, invept_single;
-    unsigned preemption_shift; /* the timer counts TSC >> this */
+    bool vpid, ept_accessed_dirty, invept_single;
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
     uint32_t revision;
+    unsigned physical_bits;   /* of the CPU's addresses */
+    uint64_t pdpte_reserved; /* bits of a present entry that must be 0 */
 };
 extern struct vmx_features vmx_features;
 
