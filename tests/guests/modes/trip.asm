@@ -157,9 +157,11 @@ bits 16
 section .rodata
 low_start:
 low_protected:                          ; 16-bit protected mode, still at base 0
-    mov ax, 0x28
+    mov ax, 0x28                        ; FS and GS too: a null selector may leave no limit behind
     mov ds, ax
     mov es, ax
+    mov fs, ax
+    mov gs, ax
     mov ss, ax
     mov eax, cr0
     and al, 0xFE
