@@ -23,7 +23,7 @@ FUZZFLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize
 
 # ---- the hypervisor ------------------------------------------------------------------------------------------------
 C_SRC   := $(filter-out %/offsets.c,$(sort $(wildcard lib/*.c boot/*.c arch/x86/*.c arch/x86/decode/*.c \
-           arch/x86/svm/*.c arch/x86/vmx/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c)))
+           arch/x86/svm/*.c arch/x86/vmx/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c))) $(EXTRA_SRC)
 ASM_SRC := $(sort $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm arch/x86/vmx/*.asm guest/*.asm))
 OBJ     := $(C_SRC:%.c=$(BUILD)/hv/%.o) $(ASM_SRC:%.asm=$(BUILD)/hv/%.asm.o)
 GEN     := $(BUILD)/gen/svm_offsets.inc $(BUILD)/gen/vmx_offsets.inc

@@ -217,6 +217,12 @@ static enum handled handle_undefined(struct vm *vm)
     return raise(vm, VECTOR_UD);
 }
 
+/* Verge has no hypercalls; a test build has (tests/image/). */
+__attribute__((weak)) enum handled handle_hypercall(struct vm *vm)
+{
+    return handle_undefined(vm);
+}
+
 static enum handled handle_forbidden(struct vm *vm)
 {
     return raise(vm, VECTOR_GP);
@@ -261,6 +267,6 @@ exit_handler *const exit_handlers[EXIT_KINDS] = {
     [EXIT_FORBIDDEN] = handle_forbidden,
     [EXIT_TASK_SWITCH] = handle_task_switch,
     [EXIT_SHUTDOWN] = handle_shutdown,
-    [EXIT_HYPERCALL] = handle_undefined,
+    [EXIT_HYPERCALL] = handle_hypercall,
     [EXIT_INVALID] = handle_invalid,
 };

@@ -20,6 +20,7 @@
 /* One handler for each kind of exit; vm->vcpu.exit is what happened. */
 typedef enum handled exit_handler(struct vm *vm);
 extern exit_handler *const exit_handlers[EXIT_KINDS];
+exit_handler handle_hypercall; /* a test build has its own */
 
 /* Sets the VM's charges: each = 0 for what hardware takes, else that many cycles for each instruction. */
 void exits_set_charges(struct vm *vm, uint64_t each);

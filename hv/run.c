@@ -8,6 +8,7 @@
  */
 #include "hv/run.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/panic.h"
 #include "hv/console.h"
 #include "hv/exits.h"
 #include "hv/ledger.h"
@@ -141,6 +142,14 @@ static __attribute__((noinline)) uint64_t prepare(struct vm *vm)
     return deadline_queue_next(&vm->clock.deadlines) - vm->clock.now;
 }
 
+/* What the CPU says of an instruction's length, and what the decoder does. */
+static void check_length(struct vm *vm)
+{
+    unsigned decoded = fetch_instruction_length(vm);
+
+    CHECK(!decoded || decoded == vm->vcpu.exit.length); /* 0: its bytes are gone */
+}
+
 /* One entry and exit of the current VM: the path that nearly all time of the monitor goes into. False: the
  * slice has ended. */
 static inline bool step(void)
@@ -172,6 +181,8 @@ static inline bool step(void)
     } else if (!clock_exit(vm)) {
         return exit->left < vm->slice_end;
     }
+    if (CHECKS && exit->length)
+        check_length(vm);
     enum handled handled = exit_handlers[kind](vm);
     if (__builtin_expect(handled == HANDLED_SKIP && exit->length, 1))
         vm_complete_instruction(vm, exit->length);

@@ -62,6 +62,9 @@ bool calibrate(void);
  */
 void figures_account(struct exit *exit, enum exit_class class, int64_t entry_cost, bool inject, bool telling);
 
+/* No entry was made: the record of a refusal. */
+void exit_refuse(struct exit *exit);
+
 /* What a bare run of the calibration asks for beside its registers. */
 struct bare_setting {
     uint16_t sp;
@@ -103,6 +106,7 @@ struct backend {
     void (*enter)(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
     uint64_t (*exit_code)(const struct vcpu *vcpu);
     const char *(*entry_fault)(const struct vcpu *vcpu);
+    void (*check_at_entry)(struct vcpu *vcpu);
 
     void (*get_control)(const struct vcpu *vcpu, struct vcpu_control *control);
     void (*set_control)(struct vcpu *vcpu, const struct vcpu_control *control);

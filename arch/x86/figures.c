@@ -1,4 +1,5 @@
 /* The figures of a world switch: what the calibration measured, and what becomes of them. Contract: backend.h. */
+#include "arch/x86/asm.h"
 #include "arch/x86/backend.h"
 #include "arch/x86/host/oneshot.h"
 
@@ -20,6 +21,13 @@ void figures_account(struct exit *exit, enum exit_class class, int64_t entry_cos
     }
     exit->overhead = (uint64_t)overhead;
     exit->consumed = run_total - (uint64_t)overhead;
+}
+
+void exit_refuse(struct exit *exit)
+{
+    uint64_t now = rdtsc();
+
+    *exit = (struct exit){.kind = EXIT_INVALID, .entered = now, .left = now};
 }
 
 static struct switch_costs public_costs;

@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 RUN_QEMU = os.path.join(ROOT, "run-qemu.sh")
 LONG = bool(os.environ.get("VERGE_LONG"))
 TAIL = 40
+BOCHS = {"bochs": ["--accel", "bochs"], "ryzen": ["--accel", "bochs"], "skylake": ["--cpu", "intel"]}
 LIBC = ctypes.CDLL(None)
 
 recent_runs = []  # of the test that runs now; conftest.py empties it
@@ -58,8 +59,8 @@ def arguments_for(hv="", kernel=None, initrd=None, append=None, mem=None, vms=()
                   qemu=(), machine="qemu"):
     """run-qemu.sh's arguments; icount None means its default (idle in real time)."""
     args = ["--timeout", str(timeout)]
-    if machine == "bochs":
-        args += ["--accel", "bochs"]
+    if machine in BOCHS:
+        args += BOCHS[machine]
     elif icount is not None:
         args += ["--icount", str(icount)]
     for option, value in (("--hv", hv or None), ("--kernel", kernel), ("--initrd", initrd), ("--append", append), ("--mem", mem)):

@@ -26,4 +26,16 @@ static inline void stack_guard_seed(uint64_t seed)
             panic("%s:%d: %s", __FILE__, __LINE__, #condition);                                              \
     } while (0)
 
+/* On the hot path: evaluated only in builds with VERGE_CHECKS (make EXTRA_CFLAGS=-DVERGE_CHECKS), type-checked in all. */
+#ifdef VERGE_CHECKS
+#define CHECKS 1
+#else
+#define CHECKS 0
+#endif
+#define CHECK(condition)                                                                                     \
+    do {                                                                                                     \
+        if (CHECKS)                                                                                          \
+            ASSERT(condition);                                                                               \
+    } while (0)
+
 #endif

@@ -234,6 +234,13 @@ uint64_t vcpu_exit_code(const struct vcpu *vcpu);
 /* After EXIT_INVALID: which part of the guest's state the CPU refused, as a sentence without its full stop. */
 const char *vcpu_entry_fault(const struct vcpu *vcpu);
 
+/*
+ * Somebody else than the guest (a loader, a debugger) has set registers, or an event to deliver: the next entry
+ * looks at the whole state first, and an illegal one ends the run with EXIT_INVALID. Part of
+ * vcpu_set_control().
+ */
+void vcpu_check_at_entry(struct vcpu *vcpu);
+
 void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
 void vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment);

@@ -7,8 +7,8 @@
 
 #include "arch/x86/svm/vmcb.h"
 
-/* One sentence without its full stop; "nothing that Verge knows of" when all checks pass. cr4_bits: those
- * that this CPU has; physical_bits: of its addresses. */
+/* One sentence without its full stop; NULL when all checks pass. cr4_bits: those that this CPU has;
+ * physical_bits: of its addresses. */
 const char *svm_guest_fault(const struct vmcb *vmcb, uint64_t cr4_bits, unsigned physical_bits);
 
 #endif

@@ -27,9 +27,16 @@ static uint64_t cr4_bits(void)
     return all;
 }
 
-const char *svm_vcpu_entry_fault(const struct vcpu *vcpu)
+const char *svm_find_fault(const struct vcpu *vcpu)
 {
     bool tells_size = cpuid(0x80000000, 0).eax >= 0x80000008;
 
     return svm_guest_fault(vcpu->backend->vmcb, cr4_bits(), tells_size ? cpuid(0x80000008, 0).eax & 0xFF : 40);
+}
+
+const char *svm_vcpu_entry_fault(const struct vcpu *vcpu)
+{
+    const char *fault = vcpu->backend->fault ? vcpu->backend->fault : svm_find_fault(vcpu);
+
+    return fault ? fault : "nothing that Verge knows of";
 }

@@ -58,6 +58,7 @@ static const char *control_registers(const struct vmx_guest_state *s)
     uint64_t must = s->cr0_fixed0 & ~free_bits, may = s->cr0_fixed1 | free_bits;
 
     REFUSE_IF((s->cr0 & must) != must || s->cr0 & ~may, "CR0 has a bit that VT-x fixes (CR0_FIXED0, CR0_FIXED1)");
+    REFUSE_IF(s->cr0_shadow & CR0_NW && !(s->cr0_shadow & CR0_CD), "CR0.NW is set without CR0.CD");
     REFUSE_IF(s->cr0 & CR0_PG && !(s->cr0 & CR0_PE), "CR0.PG is set without CR0.PE");
     REFUSE_IF((s->cr4 & s->cr4_fixed0) != s->cr4_fixed0 || s->cr4 & ~s->cr4_fixed1,
               "CR4 has a bit that this CPU doesn't have or VT-x fixes (CR4_FIXED0, CR4_FIXED1)");
@@ -291,5 +292,5 @@ const char *vmx_guest_fault(const struct vmx_guest_state *state)
         if (fault)
             return fault;
     }
-    return "nothing that Verge knows of";
+    return NULL;
 }

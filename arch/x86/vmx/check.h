@@ -16,6 +16,7 @@ struct vmx_segment_state {
 
 /* What the VMCS holds of a guest, and what the CPU allows. */
 struct vmx_guest_state {
+    uint64_t cr0_shadow; /* as the guest reads it; not looked at by the CPU */
     uint64_t cr0, cr3, cr4, efer, rflags, rip, dr7, debugctl, pat;
     uint64_t sysenter_esp, sysenter_eip, pending_debug, link_pointer;
     uint64_t pdpte[4];
@@ -28,7 +29,7 @@ struct vmx_guest_state {
     unsigned physical_bits; /* of the CPU's addresses */
 };
 
-/* One sentence without its full stop; "nothing that Verge knows of" when all checks pass. */
+/* One sentence without its full stop; NULL when all checks pass. */
 const char *vmx_guest_fault(const struct vmx_guest_state *state);
 
 #endif

@@ -25,6 +25,7 @@ static void read_segments(struct vmx_guest_state *state)
 static void read_state(struct vmx_guest_state *state)
 {
     *state = (struct vmx_guest_state){
+        .cr0_shadow = vmx_read(VMCS_CR0_SHADOW),
         .cr0 = vmx_read(VMCS_GUEST_CR0),
         .cr3 = vmx_read(VMCS_GUEST_CR3),
         .cr4 = vmx_read(VMCS_GUEST_CR4),
@@ -54,12 +55,23 @@ static void read_state(struct vmx_guest_state *state)
     read_segments(state);
 }
 
-const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu)
+const char *vmx_find_fault(const struct vcpu *vcpu)
 {
     static struct vmx_guest_state state;
+
+    vmx_select(vcpu);
+    read_state(&state);
+    return vmx_guest_fault(&state);
+}
+
+const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu)
+{
     uint32_t reason = vcpu->backend->reason & ~REASON_ENTRY_FAILED;
+    const char *fault = vcpu->backend->fault;
     uint64_t error;
 
+    if (fault)
+        return fault;
     vmx_select(vcpu);
     switch (reason) {
     case REASON_MACHINE_CHECK:
@@ -80,6 +92,6 @@ const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu)
             return "the VMCS can't be entered";
         break;
     }
-    read_state(&state);
-    return vmx_guest_fault(&state);
+    fault = vmx_find_fault(vcpu);
+    return fault ? fault : "nothing that Verge knows of";
 }

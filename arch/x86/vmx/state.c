@@ -107,13 +107,13 @@ static void set_real_cr0(uint64_t value)
 
     /* an unrestricted guest is free of PE and PG */
     real |= vmx_features.cr0_fixed0 & ~(CR0_PE | CR0_PG);
-    vmx_write(VMCS_GUEST_CR0, real & vmx_features.cr0_fixed1);
+    vmx_write(VMCS_GUEST_CR0, real);
     vmx_write(VMCS_CR0_SHADOW, value);
 }
 
 static void set_real_cr4(uint64_t value)
 {
-    vmx_write(VMCS_GUEST_CR4, (value | vmx_features.cr4_fixed0) & vmx_features.cr4_fixed1);
+    vmx_write(VMCS_GUEST_CR4, value | vmx_features.cr4_fixed0);
     vmx_write(VMCS_CR4_SHADOW, value);
 }
 
@@ -248,6 +248,7 @@ void vmx_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
     }
     load_pdptes(vcpu);
     nested_owe_flush(vcpu->nested);
+    vmx_vcpu_check_at_entry(vcpu);
 }
 
 /* ---- MSRs ---- */

@@ -4,6 +4,7 @@
  * Structures", "VM Entries".
  */
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/panic.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/lapic.h"
@@ -384,12 +385,39 @@ static inline void write_registers(struct vcpu_backend *backend)
         write_shadow(backend);
 }
 
+void vmx_vcpu_check_at_entry(struct vcpu *vcpu)
+{
+    vcpu->backend->unchecked = true;
+    vcpu->attention = true;
+}
+
+/* Looks at a state that somebody else than the guest has set; a CPU would refuse it with no more than that.
+ * True: refused. */
+static bool refused(struct vcpu *vcpu)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+
+    if (!backend->unchecked)
+        return false;
+    write_registers(backend);
+    backend->unchecked = false;
+    backend->fault = vmx_find_fault(vcpu);
+    if (!backend->fault)
+        return false;
+    backend->reason = REASON_ENTRY_FAILED | REASON_INVALID_STATE;
+    exit_refuse(&vcpu->exit);
+    return true;
+}
+
 void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
     struct vcpu_backend *backend = vcpu->backend;
 
-    if (__builtin_expect(vcpu->attention, 0))
+    if (__builtin_expect(vcpu->attention, 0)) {
         attend(vcpu);
+        if (refused(vcpu))
+            return;
+    }
     if (!preemption_timer.instead && !oneshot_in_time(vcpu, backend->entry_cost, distance)) {
         backend->armed = true;
         backend->entry.arm_count = oneshot_aim(vcpu, distance);
@@ -399,6 +427,7 @@ void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
     write_registers(backend);
     backend->entry.tsc_base = tsc - (uint64_t)backend->entry_cost;
     backend->entry_rip = backend->rip;
+    CHECK(!vcpu->nested->flush_owed);
     count_accesses(vcpu->exit.kind);
     vmx_enter(&backend->entry);
 }

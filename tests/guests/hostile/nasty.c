@@ -47,6 +47,21 @@ static bool reset_by(const char *name, uint16_t port, uint8_t value)
     return false;
 }
 
+/* A test build of Verge puts an illegal state into this CPU (tests/image/spoil.c). */
+static bool spoil(void)
+{
+    uint32_t r[4];
+    uint64_t number = word_number("spoil", 0);
+
+    cpuid(0, r);
+    if (r[1] == 0x756E6547) /* Genu */
+        __asm__ volatile("vmcall" : : "a"(0x53504F49), "b"(number) : "memory");
+    else
+        __asm__ volatile("vmmcall" : : "a"(0x53504F49), "b"(number) : "memory");
+    print("RESULT PASS spoil %lu: still here\n", number);
+    return true;
+}
+
 bool nasty_run(bool *passed)
 {
     *passed = false;
@@ -74,6 +89,8 @@ bool nasty_run(bool *passed)
         trap_hook = count_ud;
         storm_ud();
     }
+    if (word_text("spoil"))
+        return *passed = spoil();
     if (word_bare("reset64"))
         return reset_by("reset64", 0x64, 0xFE), true;
     if (word_bare("reset92"))
