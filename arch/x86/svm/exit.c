@@ -246,6 +246,14 @@ static void take_host_interrupts(struct exit *exit, bool armed)
     exit->aimed = exit->timer && armed && host_oneshot.aimed && host_oneshot.fires_at == UINT64_MAX;
 }
 
+/* LMA as the CR0 says that was in force: Bochs 2.7 has changed it already for the one that is to come. */
+static void set_lma(struct vmcb *vmcb)
+{
+    bool active = vmcb->efer & EFER_LME && vmcb->cr0 & CR0_PG;
+
+    vmcb->efer = active ? vmcb->efer | EFER_LMA : vmcb->efer & ~EFER_LMA;
+}
+
 /*
  * Whether a run that took less than E + X tells that X is less: not one that an interrupt ended which was
  * pending at the entry (halfway, before an instruction), nor a shutdown, nor an entry that was refused.
@@ -274,6 +282,8 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
     }
     enum exit_class class = svm_exit_class(vmcb);
     figures_account(exit, class, backend->entry_cost, backend->inject, tells_of_exit_cost(backend, class));
+    if ((uint32_t)vmcb->exit_code == VMEXIT_CR0_SELECTIVE)
+        set_lma(backend->vmcb);
     set_length(vcpu, vmcb);
     translate(vmcb, exit);
     if (vmcb->exit_int_info & EVENT_VALID)
