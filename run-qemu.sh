@@ -25,7 +25,7 @@ Guest (without any: Debian's kernel with a busybox shell; fetched once, kept und
   --clock             the built-in clock guest
 Verge and the machine:
   --hv "WORDS"        words for the hypervisor, such as "slice=1ms timer=periodic:100"
-  --cpu amd|intel     the processor; intel runs under Bochs (and no further yet than Verge's word that it has no SVM)
+  --cpu amd|intel     the processor: SVM under QEMU, VT-x under Bochs
   --accel auto|tcg|kvm|bochs
                       auto and tcg: exact in guest cycles, idle in real time. kvm: fast, as exact as the host allows.
                       bochs: another emulator, 50 MHz, fully deterministic; an instruction takes a tick. auto with intel
@@ -104,9 +104,9 @@ done
 single=$kernel$initrd$mem
 [ $has_append -eq 0 ] || single+=yes
 case $cpu:$accel in
-amd:auto | amd:tcg | amd:kvm | amd:bochs | intel:bochs) ;;
+amd:auto | amd:tcg | amd:kvm | amd:bochs | intel:kvm | intel:bochs) ;;
 intel:auto) accel=bochs ;;
-intel:tcg | intel:kvm) die "--cpu intel: QEMU has no VT-x without KVM, and Verge has no VT-x backend yet; leave out --accel $accel: Bochs has VT-x" ;;
+intel:tcg) die "--cpu intel: QEMU emulates no VT-x; leave out --accel $accel: Bochs does" ;;
 amd:* | intel:*) die "--accel $accel: auto, tcg, kvm or bochs" ;;
 *) die "--cpu $cpu: amd or intel" ;;
 esac
@@ -201,7 +201,7 @@ check_kvm() {
     nested=$(cat /sys/module/kvm_amd/parameters/nested /sys/module/kvm_intel/parameters/nested 2>/dev/null)
     case $nested in *1* | *Y*) ;; *) die "--accel kvm: nesting is off (the parameter nested of kvm_amd or kvm_intel)" ;; esac
     { : <>/dev/kvm; } 2>/dev/null || die "--accel kvm: /dev/kvm can't be opened (are you in the group kvm?)"
-    grep -qE '^flags.*\bsvm\b' /proc/cpuinfo || die "--accel kvm: this host has Intel VT-x, and Verge runs on AMD SVM only so far"
+    [ "$cpu" = amd ] || grep -qE '^flags.*\bvmx\b' /proc/cpuinfo || die "--accel kvm --cpu intel: this host's CPU has no VT-x"
     echo quit | timeout 10 qemu-system-x86_64 -accel kvm -cpu host -M q35 -nodefaults -display none -S -monitor stdio \
         >/dev/null 2>&1 || die "--accel kvm: a trial start of QEMU failed"
 }

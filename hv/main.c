@@ -170,7 +170,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     make_plan();
     cpu_init_time(early_settings.tsc_hz);
     if (!cpu_init_virtualisation(plan.hv.timer.kind == HV_TIMER_PREEMPT ? CPU_TIMER_PREEMPTION
-                                                                         : CPU_TIMER_ONESHOT))
+                                                                        : CPU_TIMER_ONESHOT))
         fail();
     const struct switch_costs *costs = vcpu_switch_costs();
     log_info("Verge %s (%s), %s, TSC %'llu Hz, %'llu MB RAM", VERGE_VERSION, VERGE_COMMIT, cpu_backend_name(),

@@ -143,11 +143,11 @@ static __attribute__((noinline)) uint64_t prepare(struct vm *vm)
 }
 
 /* What the CPU says of an instruction's length, and what the decoder does. */
-static void check_length(struct vm *vm)
+static bool lengths_agree(struct vm *vm)
 {
     unsigned decoded = fetch_instruction_length(vm);
 
-    CHECK(!decoded || decoded == vm->vcpu.exit.length); /* 0: its bytes are gone */
+    return !decoded || decoded == vm->vcpu.exit.length; /* 0: its bytes are gone */
 }
 
 /* One entry and exit of the current VM: the path that nearly all time of the monitor goes into. False: the
@@ -181,8 +181,7 @@ static inline bool step(void)
     } else if (!clock_exit(vm)) {
         return exit->left < vm->slice_end;
     }
-    if (CHECKS && exit->length)
-        check_length(vm);
+    CHECK(!exit->length || lengths_agree(vm));
     enum handled handled = exit_handlers[kind](vm);
     if (__builtin_expect(handled == HANDLED_SKIP && exit->length, 1))
         vm_complete_instruction(vm, exit->length);

@@ -127,7 +127,8 @@ static const struct setting hv_keys[] = {
      FIELD(timer),
      .parse = parse_timer,
      AT_BOOT,
-     .help = "what ends a guest's run at a deadline: the local APIC's one-shot, VT-x's preemption timer, or a coarse "
+     .help = "what ends a guest's run at a deadline: the local APIC's one-shot, VT-x's preemption timer, or "
+             "a coarse "
              "tick of 1 to 100000 Hz as a baseline for "
              "measurements"},
     {.key = "slice",

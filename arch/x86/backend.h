@@ -35,11 +35,12 @@ struct switch_figures {
 };
 extern struct switch_figures figures;
 
-/* VT-x's preemption timer: loaded at each entry, it counts down while the guest runs and ends the run at 0. */
+/* VT-x's preemption timer: loaded at each entry, it counts down while the guest runs and ends the run at 0.
+ */
 struct preemption_timer {
-    bool present; /* this CPU has one that works */
-    bool on;      /* every entry loads it: as the timer, or where the one-shot can't end a run */
-    bool instead; /* timer=preempt: the one-shot is not used */
+    bool present;      /* this CPU has one that works */
+    bool on;           /* every entry loads it: as the timer, or where the one-shot can't end a run */
+    bool instead;      /* timer=preempt: the one-shot is not used */
     unsigned shift;    /* it counts the TSC's bit `shift` */
     uint64_t distance; /* cycles that a run falls short of what it was set for: A */
 };
@@ -86,7 +87,8 @@ struct nested_format {
     bool gigabyte;
 };
 
-/* Where a guest-physical address stands in the monitor's memory, to the end of its 4 KB page; NULL: nowhere. */
+/* Where a guest-physical address stands in the monitor's memory, to the end of its 4 KB page; NULL: nowhere.
+ */
 void *nested_pointer(const struct nested *nested, uint64_t gpa);
 
 /* The contracts stand in api/vcpu.h and api/nested.h. */

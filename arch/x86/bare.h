@@ -7,13 +7,14 @@
 
 #include "arch/x86/backend.h"
 
-#define BARE_RUNS         32
-#define BARE_SP           0x0F00u
-#define BARE_UNMAPPED     0x8000u  /* a guest-physical address where nothing is */
-#define BARE_HANDLER      0x0F00u  /* offset of the interrupt handler in the code page: RDTSC; CPUID */
-#define BARE_VECTOR       0x20     /* its vector */
-#define BARE_LOOP_ROUNDS  (1u << 24) /* CX at the start of each run: far longer than a timer is set for, on an
-                                      emulator in real time too */
+#define BARE_RUNS     32
+#define BARE_SP       0x0F00u
+#define BARE_UNMAPPED 0x8000u /* a guest-physical address where nothing is */
+#define BARE_HANDLER  0x0F00u /* offset of the interrupt handler in the code page: RDTSC; CPUID */
+#define BARE_VECTOR   0x20    /* its vector */
+#define BARE_LOOP_ROUNDS                                                                                     \
+    (1u << 24) /* CX at the start of each run: far longer than a timer is set for, on an                     \
+                emulator in real time too */
 #define BARE_RFLAGS_TF BIT64(8)
 #define BARE_RFLAGS_IF BIT64(9)
 

@@ -18,7 +18,7 @@ static const uint8_t rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0xA2};                   
 static const uint8_t rdtsc_rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x31, 0x0F, 0xA2}; /* RDTSC; RDTSC; CPUID */
 static const uint8_t rdtsc_ud2[] = {0x0F, 0x31, 0x0F, 0x0B};                    /* RDTSC; UD2 */
 static const uint8_t rdtsc_load[] = {0x0F, 0x31, 0xA0, 0x00, 0x80};             /* RDTSC; MOV AL, [8000h] */
-static const uint8_t rdtsc_int[] = {0x0F, 0x31, 0xCD, BARE_VECTOR};          /* RDTSC; INT 20h */
+static const uint8_t rdtsc_int[] = {0x0F, 0x31, 0xCD, BARE_VECTOR};             /* RDTSC; INT 20h */
 static const uint8_t no_ops[] = {0x90, 0x90, 0x90, 0x90};
 
 int64_t calibrate_yield_exit(void)
@@ -63,14 +63,16 @@ static void measure_exits(void)
         figures.exit[CLASS_WINDOW] = figures.exit[CLASS_INSTRUCTION];
 
     bare_load_nops(NOPS);
-    figures.no_op = (bare_measure(&plain, bare_yield_total) - figures.entry[0] - figures.exit[CLASS_INSTRUCTION]) / NOPS;
+    figures.no_op =
+        (bare_measure(&plain, bare_yield_total) - figures.entry[0] - figures.exit[CLASS_INSTRUCTION]) / NOPS;
     figures.exit[CLASS_STEP] = bare_measure(&step, bare_yield_total) - figures.entry[0] - figures.no_op;
 }
 
 /* The interrupt shadow that an entry asks for must hold off the window by one instruction. */
 static void probe_shadow(void)
 {
-    const struct bare_setting shadow = {.sp = BARE_SP, .rflags = BARE_RFLAGS_IF, .window = true, .shadow = true};
+    const struct bare_setting shadow = {
+        .sp = BARE_SP, .rflags = BARE_RFLAGS_IF, .window = true, .shadow = true};
 
     BARE_LOAD(no_ops);
     bare_prepare(&shadow);
@@ -105,7 +107,8 @@ static bool check(void)
 
     for (unsigned i = 0; i < ARRAY_SIZE(counts); i++) {
         bare_load_nops(counts[i]);
-        cycles[i] = bare_measure(&plain, bare_yield_total) - figures.entry[0] - figures.exit[CLASS_INSTRUCTION];
+        cycles[i] =
+            bare_measure(&plain, bare_yield_total) - figures.entry[0] - figures.exit[CLASS_INSTRUCTION];
     }
     /* RDTSC overlaps its neighbours on some cores, so that E + X misses the whole by as much each time; and
      * an emulator in real time can be slower in one measurement than in the next. */
@@ -131,8 +134,9 @@ static void probe_masked(void)
     if (preemption_timer.present)
         preemption_timer.on = true;
     else
-        log_warning("on this CPU a guest that turns interrupts off is not interrupted: it can keep the CPU, and "
-                    "its timer events come late");
+        log_warning(
+            "on this CPU a guest that turns interrupts off is not interrupted: it can keep the CPU, and "
+            "its timer events come late");
 }
 
 bool calibrate(void)
@@ -153,6 +157,7 @@ bool calibrate(void)
               (long long)figures.exit[CLASS_MEMORY], (long long)figures.exit[CLASS_MEMORY_SOFT],
               (long long)figures.exit[CLASS_STEP], (long long)figures.exit[CLASS_PREEMPTION],
               (long long)rdtsc_cost, (unsigned long long)host_oneshot.distance,
-              (unsigned long long)preemption_timer.distance, figures.event_repeats ? "; events may repeat" : "");
+              (unsigned long long)preemption_timer.distance,
+              figures.event_repeats ? "; events may repeat" : "");
     return check();
 }

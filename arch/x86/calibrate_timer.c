@@ -10,8 +10,8 @@
 
 #define TIMER_RUNS     8
 #define TIMER_COUNTS   16
-#define TIMER_TAIL     8 /* one landing in so many may be an outlier */
-#define TIMES_A_SECOND 100000u /* set for 10 us */
+#define TIMER_TAIL     8          /* one landing in so many may be an outlier */
+#define TIMES_A_SECOND 100000u    /* set for 10 us */
 #define MASKED_ROUNDS  (1u << 21) /* some 100 ms at 50 MHz */
 
 /* A timer, and how a bare run sets it. */
@@ -34,7 +34,8 @@ static void set_preemption_timer(struct bare_setting *setting, uint64_t cycles)
 static const struct timer oneshot = {CLASS_INTERRUPT, set_oneshot, &host_oneshot.distance};
 static const struct timer preemption = {CLASS_PREEMPTION, set_preemption_timer, &preemption_timer.distance};
 
-static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0x67, 0xE2, 0xFB, 0x0F, 0xA2}; /* L: RDTSC; LOOP L by ECX; CPUID */
+static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0x67, 0xE2,
+                                     0xFB, 0x0F, 0xA2}; /* L: RDTSC; LOOP L by ECX; CPUID */
 #define OFFSET_OF_LOOP 2
 
 static bool run_for(const struct timer *timer, uint64_t cycles)

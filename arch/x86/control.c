@@ -2,7 +2,7 @@
 #include "arch/x86/control.h"
 #include "arch/x86/asm.h"
 
-#define CR0_DEFINED     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 bool control_write_cr0(const struct control_state *now, uint64_t value, uint64_t *cr0, uint64_t *efer)
 {

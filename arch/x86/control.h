@@ -19,8 +19,9 @@ bool control_write_cr0(const struct control_state *now, uint64_t value, uint64_t
 /* MOV CR4; `allowed`: the bits that this guest's CPU has. Source: APM vol. 2 "CR4 Register". */
 bool control_write_cr4(const struct control_state *now, uint64_t value, uint64_t allowed);
 
-/* WRMSR EFER; *efer gets the new value. `allowed`: the bits that a guest of this CPU has, LMA among them. LMA is the CPU's; LME can't change while paging is on. Source: APM
- * vol. 2 "Extended Feature Enable Register (EFER)". */
+/* WRMSR EFER; *efer gets the new value. `allowed`: the bits that a guest of this CPU has, LMA among them. LMA
+ * is the CPU's; LME can't change while paging is on. Source: APM vol. 2 "Extended Feature Enable Register
+ * (EFER)". */
 bool control_write_efer(const struct control_state *now, uint64_t value, uint64_t allowed, uint64_t *efer);
 
 bool control_pat_valid(uint64_t value);

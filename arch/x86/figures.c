@@ -1,4 +1,5 @@
-/* The figures of a world switch: what the calibration measured, and what becomes of them. Contract: backend.h. */
+/* The figures of a world switch: what the calibration measured, and what becomes of them. Contract:
+ * backend.h. */
 #include "arch/x86/asm.h"
 #include "arch/x86/backend.h"
 #include "arch/x86/host/oneshot.h"

@@ -47,9 +47,8 @@ void hands_enable(void)
 {
     enable_extended_state();
     has_tsc_aux = cpuid(0x80000001, 0).edx & BIT(27);
-    has_predictor_barrier =
-        (cpuid(0x80000000, 0).eax >= 0x80000008 && cpuid(0x80000008, 0).ebx & BIT(12)) ||
-        (cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & BIT(26));
+    has_predictor_barrier = (cpuid(0x80000000, 0).eax >= 0x80000008 && cpuid(0x80000008, 0).ebx & BIT(12)) ||
+                            (cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & BIT(26));
 }
 
 void hands_create(struct hands *hands)

@@ -57,7 +57,8 @@ static void map_leaf(struct nested *nested, uint64_t gpa, uint64_t hpa, unsigned
         uint64_t *entry = &table[index_at(gpa, at)];
 
         if (!(*entry & PERMISSIONS))
-            set_entry(nested, entry, virt_to_phys(phys_alloc_own(PAGE_SIZE)) | cpu_backend.nested_format->table);
+            set_entry(nested, entry,
+                      virt_to_phys(phys_alloc_own(PAGE_SIZE)) | cpu_backend.nested_format->table);
         table = phys_to_virt(*entry & PTE_ADDRESS);
     }
     set_entry(nested, &table[index_at(gpa, level)],
@@ -69,7 +70,8 @@ void nested_map(struct nested *nested, uint64_t gpa, uint64_t hpa, uint64_t size
     while (size) {
         unsigned level = 1;
 
-        if (cpu_backend.nested_format->gigabyte && !((gpa | hpa) & (PAGE_SIZE_1G - 1)) && size >= PAGE_SIZE_1G)
+        if (cpu_backend.nested_format->gigabyte && !((gpa | hpa) & (PAGE_SIZE_1G - 1)) &&
+            size >= PAGE_SIZE_1G)
             level = 3;
         else if (!((gpa | hpa) & (PAGE_SIZE_2M - 1)) && size >= PAGE_SIZE_2M)
             level = 2;
@@ -134,7 +136,8 @@ void *nested_pointer(const struct nested *nested, uint64_t gpa)
         if (at == 1 || entry & PTE_LARGE) {
             uint64_t offset = gpa & ((UINT64_C(1) << (12 + 9 * (at - 1))) - 1);
 
-            return (uint8_t *)phys_to_virt(entry & PTE_ADDRESS & ~((UINT64_C(1) << (12 + 9 * (at - 1))) - 1)) +
+            return (uint8_t *)phys_to_virt(entry & PTE_ADDRESS &
+                                           ~((UINT64_C(1) << (12 + 9 * (at - 1))) - 1)) +
                    offset;
         }
         table = phys_to_virt(entry & PTE_ADDRESS);

@@ -7,7 +7,8 @@
 
 enum where { CONTROL, RIP, RFLAGS, EVENT };
 
-/* `width` bytes at `offset` of the control state (or what `where` says) get `value`; `xor` flips its bits instead. */
+/* `width` bytes at `offset` of the control state (or what `where` says) get `value`; `xor` flips its bits
+ * instead. */
 struct spoil {
     const char *name;
     enum where where;
@@ -16,8 +17,10 @@ struct spoil {
     uint64_t value;
 };
 
-#define FIELD(name)            CONTROL, false, offsetof(struct vcpu_control, name), sizeof(((struct vcpu_control *)0)->name)
-#define FLIP(name)             CONTROL, true, offsetof(struct vcpu_control, name), sizeof(((struct vcpu_control *)0)->name)
+#define FIELD(name)                                                                                          \
+    CONTROL, false, offsetof(struct vcpu_control, name), sizeof(((struct vcpu_control *)0)->name)
+#define FLIP(name)                                                                                           \
+    CONTROL, true, offsetof(struct vcpu_control, name), sizeof(((struct vcpu_control *)0)->name)
 #define SEGMENT(which, member) FIELD(segments[SEGMENT_##which].member)
 
 static const struct spoil spoils[] = {
@@ -101,7 +104,8 @@ enum handled handle_hypercall(struct vm *vm)
         break;
     case EVENT:
         *vm->vcpu.rflags &= ~BIT64(9);
-        vcpu_inject(&vm->vcpu, (struct vcpu_event){.vector = (uint8_t)spoil->value, .type = (uint8_t)(spoil->value >> 8)});
+        vcpu_inject(&vm->vcpu, (struct vcpu_event){.vector = (uint8_t)spoil->value,
+                                                   .type = (uint8_t)(spoil->value >> 8)});
         break;
     }
     vcpu_check_at_entry(&vm->vcpu);

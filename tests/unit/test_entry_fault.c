@@ -1,7 +1,7 @@
 /*
  * Why a CPU refuses a guest's state (vmx/check.c, svm/check.c): from good states of each mode, one field at a
- * time is made illegal as the manuals' lists of checks have it. Source: SDM vol. 3, "Checks on the Guest State
- * Area"; APM vol. 2, "Canonicalization and Consistency Checks".
+ * time is made illegal as the manuals' lists of checks have it. Source: SDM vol. 3, "Checks on the Guest
+ * State Area"; APM vol. 2, "Canonicalization and Consistency Checks".
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,10 +23,21 @@ static struct vmx_segment_state data_segment(void)
 
 static void all_modes(struct vmx_guest_state *s)
 {
-    *s = (struct vmx_guest_state){
-        .cr0 = 0x80000031, .cr3 = 0x1000, .cr4 = 0x2020, .efer = 0x500, .rflags = 2, .rip = 0x100000, .dr7 = 0x400,
-        .pat = 0x0007040600070406, .link_pointer = UINT64_MAX, .entry_64bit = true, .cr0_fixed0 = 0x80000021,
-        .cr0_fixed1 = 0xFFFFFFFF, .cr4_fixed0 = 0x2000, .cr4_fixed1 = 0x3727FF, .physical_bits = 40};
+    *s = (struct vmx_guest_state){.cr0 = 0x80000031,
+                                  .cr3 = 0x1000,
+                                  .cr4 = 0x2020,
+                                  .efer = 0x500,
+                                  .rflags = 2,
+                                  .rip = 0x100000,
+                                  .dr7 = 0x400,
+                                  .pat = 0x0007040600070406,
+                                  .link_pointer = UINT64_MAX,
+                                  .entry_64bit = true,
+                                  .cr0_fixed0 = 0x80000021,
+                                  .cr0_fixed1 = 0xFFFFFFFF,
+                                  .cr4_fixed0 = 0x2000,
+                                  .cr4_fixed1 = 0x3727FF,
+                                  .physical_bits = 40};
     for (unsigned i = 0; i < SEGMENT_LDTR; i++)
         s->segments[i] = data_segment();
     s->segments[SEGMENT_CS] = (struct vmx_segment_state){0, 0xFFFFFFFF, 0xA09B, 0x08};

@@ -1,8 +1,8 @@
 /*
- * Nested tables (arch/x86/nested.c) against a model TLB that forgets nothing by itself: it keeps each translation
- * that a guest has used, leaves and the tables on the way alike, until a flush. Neither emulator can show a
- * missing flush, since both flush at each entry. Source: APM vol. 2 "TLB Management"; SDM vol. 3 "Caching
- * Translation Information": a CPU may keep what was present, never what was not.
+ * Nested tables (arch/x86/nested.c) against a model TLB that forgets nothing by itself: it keeps each
+ * translation that a guest has used, leaves and the tables on the way alike, until a flush. Neither emulator
+ * can show a missing flush, since both flush at each entry. Source: APM vol. 2 "TLB Management"; SDM vol. 3
+ * "Caching Translation Information": a CPU may keep what was present, never what was not.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,8 +53,10 @@ static uint32_t tags(void)
 }
 
 /* As svm.c and vmx.c fill them. */
-static struct nested_format npt = {.table = PTE_P | PTE_W | PTE_U | PTE_A, .leaf = PTE_P | PTE_U | PTE_A | PTE_D, .gigabyte = true};
-static struct nested_format ept = {.table = 7 | BIT64(8), .leaf = 5 | 6 << 3 | BIT64(8) | BIT64(9), .gigabyte = true};
+static struct nested_format npt = {
+    .table = PTE_P | PTE_W | PTE_U | PTE_A, .leaf = PTE_P | PTE_U | PTE_A | PTE_D, .gigabyte = true};
+static struct nested_format ept = {
+    .table = 7 | BIT64(8), .leaf = 5 | 6 << 3 | BIT64(8) | BIT64(9), .gigabyte = true};
 
 struct backend cpu_backend = {.tags = tags};
 
@@ -129,9 +131,9 @@ static void random_operations(struct nested_format *format)
 
     power_on(&nested, format);
     prng_seed(&prng, 7);
-    nested_map(&nested, 0, HPA_BASE, 4 << 20, true);                         /* 2 MB pages */
+    nested_map(&nested, 0, HPA_BASE, 4 << 20, true);                               /* 2 MB pages */
     nested_map(&nested, 4 << 20, HPA_BASE + (5 << 20) + PAGE_SIZE, 2 << 20, true); /* 4 KB pages */
-    nested_map(&nested, 8 << 20, HPA_BASE + (8 << 20), 2 << 20, false);      /* read-only */
+    nested_map(&nested, 8 << 20, HPA_BASE + (8 << 20), 2 << 20, false);            /* read-only */
     for (unsigned i = 0; i < STEPS; i++) {
         uint64_t page = prng_below(&prng, PAGES / 2), gpa = page * PAGE_SIZE;
         struct translation before = walk(&nested, gpa);
@@ -247,9 +249,12 @@ static void test_tags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_npt_leaves_nothing_stale), cmocka_unit_test(test_ept_leaves_nothing_stale),
-        cmocka_unit_test(test_new_pages_owe_nothing),    cmocka_unit_test(test_flush_asks_for_attention),
-        cmocka_unit_test(test_largest_pages),            cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_npt_leaves_nothing_stale),
+        cmocka_unit_test(test_ept_leaves_nothing_stale),
+        cmocka_unit_test(test_new_pages_owe_nothing),
+        cmocka_unit_test(test_flush_asks_for_attention),
+        cmocka_unit_test(test_largest_pages),
+        cmocka_unit_test(test_tags),
     };
 
     tables = calloc(TABLES_MAX, PAGE_SIZE);

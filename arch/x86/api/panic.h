@@ -26,7 +26,8 @@ static inline void stack_guard_seed(uint64_t seed)
             panic("%s:%d: %s", __FILE__, __LINE__, #condition);                                              \
     } while (0)
 
-/* On the hot path: evaluated only in builds with VERGE_CHECKS (make EXTRA_CFLAGS=-DVERGE_CHECKS), type-checked in all. */
+/* On the hot path: evaluated only in builds with VERGE_CHECKS (make EXTRA_CFLAGS=-DVERGE_CHECKS),
+ * type-checked in all. */
 #ifdef VERGE_CHECKS
 #define CHECKS 1
 #else

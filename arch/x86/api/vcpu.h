@@ -231,12 +231,13 @@ extern void (*vcpu_enter_of_backend)(struct vcpu *vcpu, uint64_t tsc, uint64_t d
 /* The backend's own code of the last exit, for logs. */
 uint64_t vcpu_exit_code(const struct vcpu *vcpu);
 
-/* After EXIT_INVALID: which part of the guest's state the CPU refused, as a sentence without its full stop. */
+/* After EXIT_INVALID: which part of the guest's state the CPU refused, as a sentence without its full stop.
+ */
 const char *vcpu_entry_fault(const struct vcpu *vcpu);
 
 /*
- * Somebody else than the guest (a loader, a debugger) has set registers, or an event to deliver: the next entry
- * looks at the whole state first, and an illegal one ends the run with EXIT_INVALID. Part of
+ * Somebody else than the guest (a loader, a debugger) has set registers, or an event to deliver: the next
+ * entry looks at the whole state first, and an illegal one ends the run with EXIT_INVALID. Part of
  * vcpu_set_control().
  */
 void vcpu_check_at_entry(struct vcpu *vcpu);

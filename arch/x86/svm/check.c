@@ -3,7 +3,8 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/svm/vmcb.h"
 
-#define EFER_DEFINED   UINT64_C(0x1F7D01) /* SCE, LME, LMA, NXE, SVME, LMSLE, FFXSR, TCE, MCOMMIT, INTWB, UAIE, AIBRSE */
+#define EFER_DEFINED                                                                                         \
+    UINT64_C(0x1F7D01) /* SCE, LME, LMA, NXE, SVME, LMSLE, FFXSR, TCE, MCOMMIT, INTWB, UAIE, AIBRSE */
 #define CS_L           BIT(9)
 #define CS_D           BIT(10)
 #define EVENT_RESERVED 1u

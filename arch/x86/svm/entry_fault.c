@@ -31,7 +31,8 @@ const char *svm_find_fault(const struct vcpu *vcpu)
 {
     bool tells_size = cpuid(0x80000000, 0).eax >= 0x80000008;
 
-    return svm_guest_fault(vcpu->backend->vmcb, cr4_bits(), tells_size ? cpuid(0x80000008, 0).eax & 0xFF : 40);
+    return svm_guest_fault(vcpu->backend->vmcb, cr4_bits(),
+                           tells_size ? cpuid(0x80000008, 0).eax & 0xFF : 40);
 }
 
 const char *svm_vcpu_entry_fault(const struct vcpu *vcpu)

@@ -60,8 +60,8 @@ static void read_features(void)
     svm_features.flush_by_asid = r.edx & BIT(6);
     svm_features.decode_assists = r.edx & BIT(7);
     svm_features.asids = r.ebx;
-    svm_features.efer_bits = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE |
-                             (cpuid(0x80000001, 0).edx & BIT(25) ? EFER_FFXSR : 0);
+    svm_features.efer_bits =
+        EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | (cpuid(0x80000001, 0).edx & BIT(25) ? EFER_FFXSR : 0);
     svm_all_clean = svm_features.clean_bits ? ~CLEAN_INTERCEPTS : 0;
     nested_format.gigabyte = cpuid(0x80000001, 0).edx & BIT(26);
     if (r.edx & BIT(4))

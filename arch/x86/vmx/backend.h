@@ -27,15 +27,15 @@ struct vcpu_backend {
     uint64_t entry_rip; /* where the guest went on at this entry */
     int64_t entry_cost; /* E of this entry */
     uint32_t cpu_controls;
-    uint32_t reason; /* of the last exit, as the VMCS has it */
+    uint32_t reason;         /* of the last exit, as the VMCS has it */
     bool instruction_failed; /* VMLAUNCH or VMRESUME itself failed: the VMCS has no exit reason */
-    bool inject;     /* this entry delivers an event */
-    bool armed;      /* this entry arms the one-shot */
-    bool aimed;      /* the preemption timer was set for the deadline alone */
-    bool cold;       /* the VMCS has not been entered since it was made current */
-    bool window;     /* the VMCS asks for an interrupt window */
-    bool unchecked;     /* somebody else than the guest has changed its state since the last entry */
-    const char *fault;  /* why the last entry was refused; NULL: ask the CPU */
+    bool inject;             /* this entry delivers an event */
+    bool armed;              /* this entry arms the one-shot */
+    bool aimed;              /* the preemption timer was set for the deadline alone */
+    bool cold;               /* the VMCS has not been entered since it was made current */
+    bool window;             /* the VMCS asks for an interrupt window */
+    bool unchecked;          /* somebody else than the guest has changed its state since the last entry */
+    const char *fault;       /* why the last entry was refused; NULL: ask the CPU */
     struct hands hands;
 };
 

@@ -4,21 +4,21 @@
 #include "arch/x86/control.h"
 #include "arch/x86/vmx/vmcs.h"
 
-#define CR4_CET            BIT64(23)
-#define RFLAGS_ONE         BIT64(1)
-#define RFLAGS_TF          BIT64(8)
-#define RFLAGS_IF          BIT64(9)
-#define RFLAGS_VM          BIT64(17)
-#define RFLAGS_ZERO        (~UINT64_C(0x3FFFFF) | BIT64(15) | BIT64(5) | BIT64(3))
-#define DEBUGCTL_BTF       BIT64(1)
-#define DEBUGCTL_DEFINED   UINT64_C(0xDFC3)
-#define EFER_DEFINED       (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-#define PENDING_DEFINED    UINT64_C(0x1500F) /* B0 to B3, enabled breakpoint, BS, RTM */
-#define SHADOW_DEFINED     0x1Fu
-#define SHADOW_SMI         BIT(2)
-#define ACTIVITY_ACTIVE    0u
-#define ACTIVITY_HLT       1u
-#define ACTIVITY_LAST      3u
+#define CR4_CET          BIT64(23)
+#define RFLAGS_ONE       BIT64(1)
+#define RFLAGS_TF        BIT64(8)
+#define RFLAGS_IF        BIT64(9)
+#define RFLAGS_VM        BIT64(17)
+#define RFLAGS_ZERO      (~UINT64_C(0x3FFFFF) | BIT64(15) | BIT64(5) | BIT64(3))
+#define DEBUGCTL_BTF     BIT64(1)
+#define DEBUGCTL_DEFINED UINT64_C(0xDFC3)
+#define EFER_DEFINED     (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define PENDING_DEFINED  UINT64_C(0x1500F) /* B0 to B3, enabled breakpoint, BS, RTM */
+#define SHADOW_DEFINED   0x1Fu
+#define SHADOW_SMI       BIT(2)
+#define ACTIVITY_ACTIVE  0u
+#define ACTIVITY_HLT     1u
+#define ACTIVITY_LAST    3u
 
 #define RIGHTS_TYPE     0xFu
 #define RIGHTS_CODE     BIT(3)
@@ -54,10 +54,12 @@ static bool beyond(uint64_t address, unsigned bits)
 
 static const char *control_registers(const struct vmx_guest_state *s)
 {
-    uint64_t free_bits = CR0_PE | CR0_PG | CR0_NW | CR0_CD; /* of an unrestricted guest; the last two unchecked */
+    uint64_t free_bits =
+        CR0_PE | CR0_PG | CR0_NW | CR0_CD; /* of an unrestricted guest; the last two unchecked */
     uint64_t must = s->cr0_fixed0 & ~free_bits, may = s->cr0_fixed1 | free_bits;
 
-    REFUSE_IF((s->cr0 & must) != must || s->cr0 & ~may, "CR0 has a bit that VT-x fixes (CR0_FIXED0, CR0_FIXED1)");
+    REFUSE_IF((s->cr0 & must) != must || s->cr0 & ~may,
+              "CR0 has a bit that VT-x fixes (CR0_FIXED0, CR0_FIXED1)");
     REFUSE_IF(s->cr0_shadow & CR0_NW && !(s->cr0_shadow & CR0_CD), "CR0.NW is set without CR0.CD");
     REFUSE_IF(s->cr0 & CR0_PG && !(s->cr0 & CR0_PE), "CR0.PG is set without CR0.PE");
     REFUSE_IF((s->cr4 & s->cr4_fixed0) != s->cr4_fixed0 || s->cr4 & ~s->cr4_fixed1,
@@ -104,8 +106,9 @@ static const char *v86_segment(const struct vmx_segment_state *segment)
 
 static const char *common_rights(const struct vmx_segment_state *segment, bool system)
 {
-    REFUSE_IF(!(segment->rights & RIGHTS_S) != system, system ? "TR or LDTR is no system segment (S)"
-                                                              : "a code or data segment is a system segment (S)");
+    REFUSE_IF(!(segment->rights & RIGHTS_S) != system,
+              system ? "TR or LDTR is no system segment (S)"
+                     : "a code or data segment is a system segment (S)");
     REFUSE_IF(!(segment->rights & RIGHTS_P), "a usable segment is not present (P)");
     REFUSE_IF(segment->rights & RIGHTS_RESERVED, "a segment's rights have a reserved bit");
     REFUSE_IF(granularity_wrong(segment), "a segment's limit and granularity (G) don't agree");
@@ -190,7 +193,8 @@ static const char *segments(const struct vmx_guest_state *s)
 {
     const char *fault = NULL;
 
-    REFUSE_IF(!control_canonical(s->segments[SEGMENT_FS].base) || !control_canonical(s->segments[SEGMENT_GS].base),
+    REFUSE_IF(!control_canonical(s->segments[SEGMENT_FS].base) ||
+                  !control_canonical(s->segments[SEGMENT_GS].base),
               "FS's or GS's base is not canonical");
     if (s->rflags & RFLAGS_VM)
         for (unsigned i = SEGMENT_ES; i <= SEGMENT_GS && !fault; i++)
@@ -242,7 +246,8 @@ static const char *other_state(const struct vmx_guest_state *s)
 
     REFUSE_IF(s->activity > ACTIVITY_LAST, "the activity state doesn't exist");
     REFUSE_IF(s->activity == ACTIVITY_HLT && dpl(&s->segments[SEGMENT_SS]), "halted above privilege level 0");
-    REFUSE_IF(s->activity != ACTIVITY_ACTIVE && shadow & (SHADOW_STI | SHADOW_MOV_SS), "halted in an interrupt shadow");
+    REFUSE_IF(s->activity != ACTIVITY_ACTIVE && shadow & (SHADOW_STI | SHADOW_MOV_SS),
+              "halted in an interrupt shadow");
     REFUSE_IF(shadow & ~SHADOW_DEFINED, "the interruptibility state has a reserved bit");
     REFUSE_IF(shadow & SHADOW_SMI, "SMIs are blocked outside SMM");
     REFUSE_IF(shadow & SHADOW_STI && shadow & SHADOW_MOV_SS, "two interrupt shadows at once");
@@ -266,8 +271,10 @@ static const char *event(const struct vmx_guest_state *s)
     REFUSE_IF(type == EVENT_NMI && vector != 2, "an NMI is injected with another vector than 2");
     REFUSE_IF(type == EVENT_EXCEPTION && vector > 31, "an exception is injected with a vector above 31");
     bool wants = type == EVENT_EXCEPTION && vector < 32 && with_error & BIT(vector) && s->cr0 & CR0_PE;
-    REFUSE_IF(wants != !!(s->event & EVENT_ERROR_VALID), "the injected event's error code is missing or too many");
-    REFUSE_IF(type >= EVENT_SOFTWARE && s->event_length > 15, "the injected instruction is longer than 15 bytes");
+    REFUSE_IF(wants != !!(s->event & EVENT_ERROR_VALID),
+              "the injected event's error code is missing or too many");
+    REFUSE_IF(type >= EVENT_SOFTWARE && s->event_length > 15,
+              "the injected instruction is longer than 15 bytes");
     return NULL;
 }
 
@@ -276,7 +283,8 @@ static const char *pdptes(const struct vmx_guest_state *s)
     if (!(s->cr0 & CR0_PG) || !(s->cr4 & CR4_PAE) || s->entry_64bit)
         return NULL;
     for (unsigned i = 0; i < 4; i++)
-        REFUSE_IF(s->pdpte[i] & 1 && (s->pdpte[i] & PDPTE_RESERVED_LOW || beyond(s->pdpte[i], s->physical_bits)),
+        REFUSE_IF(s->pdpte[i] & 1 &&
+                      (s->pdpte[i] & PDPTE_RESERVED_LOW || beyond(s->pdpte[i], s->physical_bits)),
                   "a page-directory-pointer entry of PAE paging has a reserved bit");
     return NULL;
 }

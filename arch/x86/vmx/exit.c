@@ -1,6 +1,6 @@
 /*
- * What follows an exit: the neutral record, and what the guest consumed. Source: Intel SDM vol. 3, "VM Exits",
- * "Information for VM Exits Due to Event Delivery", appendix C "VMX Basic Exit Reasons".
+ * What follows an exit: the neutral record, and what the guest consumed. Source: Intel SDM vol. 3, "VM
+ * Exits", "Information for VM Exits Due to Event Delivery", appendix C "VMX Basic Exit Reasons".
  */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/asm.h"
@@ -110,9 +110,9 @@ static void translate_port(struct exit *exit)
 }
 
 /*
- * An IRET that faulted, or whose stack wasn't mapped, has ended the blocking of NMIs already and is executed again:
- * they are blocked again. `info`: what has the flag. Source: SDM vol. 3 "Information About NMI Unblocking Due
- * to IRET".
+ * An IRET that faulted, or whose stack wasn't mapped, has ended the blocking of NMIs already and is executed
+ * again: they are blocked again. `info`: what has the flag. Source: SDM vol. 3 "Information About NMI
+ * Unblocking Due to IRET".
  */
 static void block_nmis_again(struct vcpu_backend *backend, uint64_t info, uint32_t vectoring)
 {
@@ -122,8 +122,8 @@ static void block_nmis_again(struct vcpu_backend *backend, uint64_t info, uint32
     backend->held_shadow = UINT64_MAX; /* the VMCS doesn't say so */
 }
 
-/* #DB leaves DR6 and DR7.GD to the monitor: the qualification has what the CPU would have written (SDM vol. 3,
- * "Exit Qualification for Debug Exceptions"). */
+/* #DB leaves DR6 and DR7.GD to the monitor: the qualification has what the CPU would have written (SDM vol.
+ * 3, "Exit Qualification for Debug Exceptions"). */
 static void take_debug_exception(struct vcpu *vcpu)
 {
     uint64_t conditions = vmx_read(VMCS_QUALIFICATION) & 0x600F, dr6 = vmx_vcpu_dr6(vcpu);
@@ -142,8 +142,7 @@ static void translate_exception(struct vcpu_backend *backend, struct exit *exit,
     }
     exit->exception.vector = (uint8_t)info;
     exit->exception.has_error = info & EVENT_ERROR_VALID;
-    exit->exception.error =
-        exit->exception.has_error ? (uint32_t)vmx_read(VMCS_EXIT_EVENT_ERROR) : 0;
+    exit->exception.error = exit->exception.has_error ? (uint32_t)vmx_read(VMCS_EXIT_EVENT_ERROR) : 0;
     if (exit->exception.vector == 1)
         take_debug_exception(backend->vcpu);
     block_nmis_again(backend, info, vectoring);
@@ -196,11 +195,11 @@ static void take_back_event(struct vcpu *vcpu, uint32_t info)
     if (type >= EVENT_SOFTWARE)
         return;
     bool has_error = info & EVENT_ERROR_VALID;
-    vcpu_inject(vcpu, (struct vcpu_event){.vector = (uint8_t)info,
-                                          .type = type,
-                                          .has_error = has_error,
-                                          .error = has_error ? (uint32_t)vmx_read(VMCS_IDT_VECTORING_ERROR)
-                                                             : 0});
+    vcpu_inject(vcpu,
+                (struct vcpu_event){.vector = (uint8_t)info,
+                                    .type = type,
+                                    .has_error = has_error,
+                                    .error = has_error ? (uint32_t)vmx_read(VMCS_IDT_VECTORING_ERROR) : 0});
 }
 
 /* Takes what ended the run, and what else waits. `armed`: this entry armed the one-shot. */

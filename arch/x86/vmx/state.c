@@ -254,8 +254,11 @@ void vmx_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
 /* ---- MSRs ---- */
 
 const uint32_t vmx_syscall_msrs[SYSCALL_MSRS] = {
-    [SYSCALL_STAR] = MSR_STAR,     [SYSCALL_LSTAR] = MSR_LSTAR,          [SYSCALL_CSTAR] = MSR_CSTAR,
-    [SYSCALL_SFMASK] = MSR_SFMASK, [SYSCALL_KERNEL_GS] = MSR_KERNEL_GS_BASE,
+    [SYSCALL_STAR] = MSR_STAR,
+    [SYSCALL_LSTAR] = MSR_LSTAR,
+    [SYSCALL_CSTAR] = MSR_CSTAR,
+    [SYSCALL_SFMASK] = MSR_SFMASK,
+    [SYSCALL_KERNEL_GS] = MSR_KERNEL_GS_BASE,
 };
 
 static enum vmcs_field field_of_msr(uint32_t index)

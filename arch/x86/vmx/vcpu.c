@@ -252,8 +252,8 @@ static void place_window(struct vcpu *vcpu, bool wanted)
 
     if (wanted == backend->window)
         return;
-    backend->cpu_controls = wanted ? backend->cpu_controls | CPU_INTERRUPT_WINDOW
-                                   : backend->cpu_controls & ~CPU_INTERRUPT_WINDOW;
+    backend->cpu_controls =
+        wanted ? backend->cpu_controls | CPU_INTERRUPT_WINDOW : backend->cpu_controls & ~CPU_INTERRUPT_WINDOW;
     vmx_write(VMCS_CPU_CONTROLS, backend->cpu_controls);
     backend->window = wanted;
 }

@@ -135,16 +135,16 @@ enum vmcs_field {
 #define CPU2_NOTIFY_WINDOW      BIT(31)
 
 /* Exit and entry controls. */
-#define LEAVE_HOST_64BIT      BIT(9)
-#define LEAVE_SAVE_PAT        BIT(18)
-#define LEAVE_LOAD_PAT        BIT(19)
-#define LEAVE_SAVE_EFER       BIT(20)
-#define LEAVE_LOAD_EFER       BIT(21)
-#define ENTRY_LOAD_DEBUG     BIT(2)
-#define LEAVE_SAVE_DEBUG      BIT(2)
-#define ENTRY_GUEST_64BIT    BIT(9)
-#define ENTRY_LOAD_PAT       BIT(14)
-#define ENTRY_LOAD_EFER      BIT(15)
+#define LEAVE_HOST_64BIT  BIT(9)
+#define LEAVE_SAVE_PAT    BIT(18)
+#define LEAVE_LOAD_PAT    BIT(19)
+#define LEAVE_SAVE_EFER   BIT(20)
+#define LEAVE_LOAD_EFER   BIT(21)
+#define ENTRY_LOAD_DEBUG  BIT(2)
+#define LEAVE_SAVE_DEBUG  BIT(2)
+#define ENTRY_GUEST_64BIT BIT(9)
+#define ENTRY_LOAD_PAT    BIT(14)
+#define ENTRY_LOAD_EFER   BIT(15)
 
 /* Interruption information: vector, type (enum event_type), flags. */
 #define EVENT_TYPE_SHIFT  8
@@ -156,7 +156,7 @@ enum vmcs_field {
 #define SHADOW_NMI    BIT(3)
 
 /* Of the exit's interruption information and of an EPT violation's qualification. */
-#define NMI_UNBLOCKED BIT(12)
+#define NMI_UNBLOCKED    BIT(12)
 #define PENDING_DEBUG_BS BIT64(14)
 
 #define RIGHTS_UNUSABLE BIT(16)
@@ -207,34 +207,34 @@ enum exit_reason {
 #define REASON_ENTRY_FAILED BIT(31)
 
 /* Capability MSRs. */
-#define MSR_FEATURE_CONTROL   0x3Au
-#define FEATURE_LOCK          BIT64(0)
-#define FEATURE_VMX           BIT64(2)
-#define MSR_VMX_BASIC         0x480u
-#define VMX_BASIC_TRUE        BIT64(55)
-#define MSR_VMX_PIN           0x481u
-#define MSR_VMX_CPU           0x482u
-#define MSR_VMX_EXIT          0x483u
-#define MSR_VMX_ENTRY         0x484u
-#define MSR_VMX_MISC          0x485u
-#define MSR_VMX_CR0_FIXED0    0x486u
-#define MSR_VMX_CR0_FIXED1    0x487u
-#define MSR_VMX_CR4_FIXED0    0x488u
-#define MSR_VMX_CR4_FIXED1    0x489u
-#define MSR_VMX_CPU2          0x48Bu
-#define MSR_VMX_EPT_VPID      0x48Cu
-#define MSR_VMX_TRUE_PIN      0x48Du
-#define MSR_VMX_TRUE_CPU      0x48Eu
-#define MSR_VMX_TRUE_EXIT     0x48Fu
-#define MSR_VMX_TRUE_ENTRY    0x490u
+#define MSR_FEATURE_CONTROL 0x3Au
+#define FEATURE_LOCK        BIT64(0)
+#define FEATURE_VMX         BIT64(2)
+#define MSR_VMX_BASIC       0x480u
+#define VMX_BASIC_TRUE      BIT64(55)
+#define MSR_VMX_PIN         0x481u
+#define MSR_VMX_CPU         0x482u
+#define MSR_VMX_EXIT        0x483u
+#define MSR_VMX_ENTRY       0x484u
+#define MSR_VMX_MISC        0x485u
+#define MSR_VMX_CR0_FIXED0  0x486u
+#define MSR_VMX_CR0_FIXED1  0x487u
+#define MSR_VMX_CR4_FIXED0  0x488u
+#define MSR_VMX_CR4_FIXED1  0x489u
+#define MSR_VMX_CPU2        0x48Bu
+#define MSR_VMX_EPT_VPID    0x48Cu
+#define MSR_VMX_TRUE_PIN    0x48Du
+#define MSR_VMX_TRUE_CPU    0x48Eu
+#define MSR_VMX_TRUE_EXIT   0x48Fu
+#define MSR_VMX_TRUE_ENTRY  0x490u
 
-#define EPT_WALK_4            BIT64(6)
-#define EPT_WRITE_BACK        BIT64(14)
-#define EPT_2M                BIT64(16)
-#define EPT_1G                BIT64(17)
-#define EPT_INVEPT            BIT64(20)
-#define EPT_ACCESSED_DIRTY    BIT64(21)
-#define EPT_INVEPT_SINGLE     BIT64(25)
-#define EPT_INVEPT_ALL        BIT64(26)
+#define EPT_WALK_4         BIT64(6)
+#define EPT_WRITE_BACK     BIT64(14)
+#define EPT_2M             BIT64(16)
+#define EPT_1G             BIT64(17)
+#define EPT_INVEPT         BIT64(20)
+#define EPT_ACCESSED_DIRTY BIT64(21)
+#define EPT_INVEPT_SINGLE  BIT64(25)
+#define EPT_INVEPT_ALL     BIT64(26)
 
 #endif

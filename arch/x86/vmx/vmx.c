@@ -1,5 +1,5 @@
-/* VT-x of this CPU; the contract is in vmx.h. Source: Intel SDM vol. 3, "Enabling and Entering VMX Operation",
- * appendix A "VMX Capability Reporting Facility". */
+/* VT-x of this CPU; the contract is in vmx.h. Source: Intel SDM vol. 3, "Enabling and Entering VMX
+ * Operation", appendix A "VMX Capability Reporting Facility". */
 #include "arch/x86/vmx/vmx.h"
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/phys.h"
@@ -12,12 +12,12 @@
 #define CR4_VMXE       BIT64(13)
 #define MSR_BITMAP_LOW 0u
 /* The bitmap's quarters: reads of 0-1FFFh and C0000000h-C0001FFFh, then writes of both. */
-#define BITMAP_READ_HIGH  1024u
-#define BITMAP_WRITE      2048u
-#define EPT_MEMORY_WB     (UINT64_C(6) << 3)
-#define EPT_RWX           UINT64_C(7)
-#define EPT_A             BIT64(8)
-#define EPT_D             BIT64(9)
+#define BITMAP_READ_HIGH 1024u
+#define BITMAP_WRITE     2048u
+#define EPT_MEMORY_WB    (UINT64_C(6) << 3)
+#define EPT_RWX          UINT64_C(7)
+#define EPT_A            BIT64(8)
+#define EPT_D            BIT64(9)
 
 struct vmx_controls vmx_controls;
 struct vmx_features vmx_features;
@@ -56,8 +56,8 @@ static bool choose_controls(void)
                             CPU2_ENCLS | CPU2_PCONFIG | CPU2_NOTIFY_WINDOW,
                         &c->cpu2) &&
            control_word(exact ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
-                        LEAVE_HOST_64BIT | LEAVE_SAVE_DEBUG | LEAVE_SAVE_PAT | LEAVE_LOAD_PAT | LEAVE_SAVE_EFER |
-                            LEAVE_LOAD_EFER,
+                        LEAVE_HOST_64BIT | LEAVE_SAVE_DEBUG | LEAVE_SAVE_PAT | LEAVE_LOAD_PAT |
+                            LEAVE_SAVE_EFER | LEAVE_LOAD_EFER,
                         0, &c->exit) &&
            control_word(exact ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY,
                         ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, &c->entry) &&
@@ -97,9 +97,8 @@ static void read_features(void)
     };
     preemption_timer.present = vmx_controls.pin & PIN_PREEMPTION_TIMER && !preemption_timer_broken();
     preemption_timer.shift = rdmsr(MSR_VMX_MISC) & 31;
-    nested_format = (struct nested_format){.table = EPT_RWX,
-                                           .leaf = EPT_RWX - PTE_W + EPT_MEMORY_WB,
-                                           .gigabyte = ept & EPT_1G};
+    nested_format = (struct nested_format){
+        .table = EPT_RWX, .leaf = EPT_RWX - PTE_W + EPT_MEMORY_WB, .gigabyte = ept & EPT_1G};
     if (vmx_features.ept_accessed_dirty) {
         nested_format.table |= EPT_A;
         nested_format.leaf |= EPT_A | EPT_D;

@@ -16,7 +16,7 @@ struct vmx_features {
     bool vpid, ept_accessed_dirty, invept_single;
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
     uint32_t revision;
-    unsigned physical_bits;   /* of the CPU's addresses */
+    unsigned physical_bits;  /* of the CPU's addresses */
     uint64_t pdpte_reserved; /* bits of a present entry that must be 0 */
 };
 extern struct vmx_features vmx_features;
