@@ -39,6 +39,7 @@ static void store_regs(struct vm *vm, const struct insn_regs *regs)
     for (unsigned i = 0; i < REG_COUNT; i++)
         *vm->vcpu.gpr[i] = regs->gpr[i];
     *vm->vcpu.rflags = regs->rflags;
+    vm->vcpu.attention = true;
 }
 
 /* Stands for "no fault, but run the guest again at this instruction": a walk that others kept changing. */

@@ -51,6 +51,7 @@ void vm_complete_with_care(struct vm *vm, unsigned length)
     *vcpu->rip = next;
     *vcpu->shadow = 0;
     *vcpu->rflags &= ~RFLAGS_RF;
+    vcpu->attention = true;
     if (*vcpu->rflags & RFLAGS_TF) {
         vcpu_set_dr6(vcpu, vcpu_dr6(vcpu) | DR6_BS);
         vm_raise(vm, VECTOR_DB, false, 0);
@@ -112,7 +113,7 @@ static enum handled handle_port(struct vm *vm)
     if (!exit->port.in)
         return handle_out(vm);
     const struct bus_region *region = bus_port_region(&vm->ports, exit->port.port);
-    if (exit->port.width != 1 || !region || !(region->widths & 1))
+    if (__builtin_expect(exit->port.width != 1 || !region, 0) || __builtin_expect(!(region->widths & 1), 0))
         return handle_in(vm);
     uint64_t value = region->ops->read(region->opaque, exit->port.port - region->base, 1);
     *(uint8_t *)vm->vcpu.gpr[REG_RAX] = (uint8_t)value; /* AL */

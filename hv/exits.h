@@ -28,7 +28,7 @@ void exits_set_charges(struct vm *vm, uint64_t each);
 /* The guest could take an external interrupt at the next entry. */
 static inline bool vm_interruptible(const struct vm *vm)
 {
-    return *vm->vcpu.rflags & RFLAGS_IF && !(*vm->vcpu.shadow & 1) && !vm->vcpu.event.valid;
+    return *vm->vcpu.rflags & RFLAGS_IF && !(*vm->vcpu.shadow & VCPU_SHADOW) && !vm->vcpu.event.valid;
 }
 
 /* Raises an exception at the present instruction. */

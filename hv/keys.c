@@ -55,6 +55,7 @@ static void show_registers(struct vm *vm)
                                                  "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     struct vcpu_control c;
 
+    vcpu_gather(&vm->vcpu);
     vcpu_get_control(&vm->vcpu, &c);
     log_notice("%s: rip %04x:%016llx rflags %llx state %u", vm->name, c.segments[SEGMENT_CS].selector,
                (unsigned long long)*vm->vcpu.rip, (unsigned long long)*vm->vcpu.rflags, vm->state);

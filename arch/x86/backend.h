@@ -39,19 +39,26 @@ extern struct switch_figures figures;
  */
 struct preemption_timer {
     bool present;      /* this CPU has one that works */
-    bool on;           /* every entry loads it: as the timer, or where the one-shot can't end a run */
+    bool on;           /* some entry may load it */
     bool instead;      /* timer=preempt: the one-shot is not used */
+    uint64_t spared;   /* a run that begins with one of these RFLAGS bits set is not its: none, IF, or all */
     unsigned shift;    /* it counts the TSC's bit `shift` */
     uint64_t distance; /* cycles that a run falls short of what it was set for: A */
 };
 extern struct preemption_timer preemption_timer;
+
+/* Which runs it ends: none, those that begin with the guest's interrupts off, or all. */
+enum preemption_use { PREEMPTION_UNUSED, PREEMPTION_BACKSTOP, PREEMPTION_ALWAYS };
+void preemption_timer_use(enum preemption_use use);
 
 /* The count for an expiry `cycles` after the guest's first instruction, at least 1. */
 static inline uint32_t preemption_count(uint64_t cycles)
 {
     uint64_t ticks = (cycles + preemption_timer.distance) >> preemption_timer.shift;
 
-    return (uint32_t)(ticks > UINT32_MAX ? UINT32_MAX : ticks ? ticks : 1);
+    if (__builtin_expect(ticks - 1 >= UINT32_MAX, 0))
+        return ticks ? UINT32_MAX : 1;
+    return (uint32_t)ticks;
 }
 
 /* Measures them; false with a logged reason when the runs make no sense. Interrupts are off. */
@@ -109,6 +116,7 @@ struct backend {
     uint64_t (*exit_code)(const struct vcpu *vcpu);
     const char *(*entry_fault)(const struct vcpu *vcpu);
     void (*check_at_entry)(struct vcpu *vcpu);
+    void (*gather)(struct vcpu *vcpu);
 
     void (*get_control)(const struct vcpu *vcpu, struct vcpu_control *control);
     void (*set_control)(struct vcpu *vcpu, const struct vcpu_control *control);

@@ -24,6 +24,15 @@ void figures_account(struct exit *exit, enum exit_class class, int64_t entry_cos
     exit->consumed = run_total - (uint64_t)overhead;
 }
 
+void preemption_timer_use(enum preemption_use use)
+{
+    preemption_timer.on = use != PREEMPTION_UNUSED;
+    preemption_timer.instead = use == PREEMPTION_ALWAYS;
+    preemption_timer.spared = use == PREEMPTION_ALWAYS     ? 0
+                              : use == PREEMPTION_BACKSTOP ? BIT64(9)  /* IF */
+                                                           : BIT64(1); /* always set */
+}
+
 void exit_refuse(struct exit *exit)
 {
     uint64_t now = rdtsc();

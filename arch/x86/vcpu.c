@@ -46,6 +46,11 @@ const char *vcpu_entry_fault(const struct vcpu *vcpu)
     return cpu_backend.entry_fault(vcpu);
 }
 
+void vcpu_gather(struct vcpu *vcpu)
+{
+    cpu_backend.gather(vcpu);
+}
+
 void vcpu_check_at_entry(struct vcpu *vcpu)
 {
     cpu_backend.check_at_entry(vcpu);

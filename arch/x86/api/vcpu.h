@@ -116,6 +116,12 @@ enum exit_kind {
 
 const char *exit_kind_name(enum exit_kind kind);
 
+struct exit_port {
+    uint16_t port;
+    uint8_t width; /* bytes */
+    bool in;
+};
+
 struct exit {
     enum exit_kind kind;
     bool timer;        /* EXIT_HOST_INTERRUPT: the one-shot was among them */
@@ -126,11 +132,7 @@ struct exit {
     uint64_t consumed; /* guest cycles: (T1 - T0) less the overhead */
     uint64_t overhead; /* E + X as subtracted */
     union {
-        struct {
-            uint16_t port;
-            uint8_t width; /* bytes */
-            bool in;
-        } port;
+        struct exit_port port;
         uint8_t cr;
         struct {
             uint64_t gpa;
@@ -147,9 +149,9 @@ struct exit {
 
 struct vcpu {
     /* The registers, where the world switch keeps them. */
-    uint64_t *gpr[REG_COUNT];
+    uint64_t *gpr[REG_COUNT]; /* RSP and RFLAGS are changed only where attention is set too */
     uint64_t *rip, *rflags;
-    uint64_t *shadow; /* bit 0: the next instruction can't be interrupted (STI, MOV SS) */
+    uint64_t *shadow; /* VCPU_SHADOW: the next instruction can't be interrupted (STI, MOV SS); 0 ends it */
     bool attention;   /* before the next entry there is more to do than to enter: set with the next two */
     bool window;      /* wanted: an exit as soon as the guest can take an external interrupt */
     struct vcpu_event event; /* delivered by the next entry */
@@ -162,6 +164,7 @@ struct vcpu {
     struct instruction_memo memo;
 };
 
+#define VCPU_SHADOW     UINT64_C(3)
 #define VCPU_LEAD_SHARE 8 /* the same as landing_lead() has (hv/landing.h) */
 
 /* Runs are to be back by this host TSC; up to VCPU_HOST_SLACK cycles later will do, so that the timer need
@@ -234,6 +237,10 @@ uint64_t vcpu_exit_code(const struct vcpu *vcpu);
 /* After EXIT_INVALID: which part of the guest's state the CPU refused, as a sentence without its full stop.
  */
 const char *vcpu_entry_fault(const struct vcpu *vcpu);
+
+/* RSP in gpr is read from the CPU only at exits whose handlers may need it: not for EXIT_PORT, EXIT_CPUID,
+ * EXIT_HLT, EXIT_RDMSR and EXIT_WRMSR. Who shows or saves the registers calls this first. */
+void vcpu_gather(struct vcpu *vcpu);
 
 /*
  * Somebody else than the guest (a loader, a debugger) has set registers, or an event to deliver: the next

@@ -45,7 +45,7 @@ static inline uint64_t oneshot_to_host_limit(const struct vcpu *vcpu)
 {
     uint64_t limit = vcpu->host_latest - VCPU_HOST_SLACK - vcpu->exit.left;
 
-    return (int64_t)limit < 0 ? 0 : limit;
+    return __builtin_expect((int64_t)limit < 0, 0) ? 0 : limit;
 }
 
 /* The count with which an entry arms the timer for a run of `distance` cycles, less the lead. */

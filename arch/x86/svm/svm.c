@@ -131,6 +131,7 @@ const struct backend svm_backend = {
     .exit_code = svm_vcpu_exit_code,
     .entry_fault = svm_vcpu_entry_fault,
     .check_at_entry = svm_vcpu_check_at_entry,
+    .gather = svm_vcpu_gather,
     .get_control = svm_vcpu_get_control,
     .set_control = svm_vcpu_set_control,
     .get_segment = svm_vcpu_get_segment,

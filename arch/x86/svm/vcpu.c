@@ -219,6 +219,12 @@ static inline void enter(struct vcpu_backend *backend, uint64_t tsc)
     svm_enter(&backend->entry);
 }
 
+/* The VMCB holds them all. */
+void svm_vcpu_gather(struct vcpu *vcpu)
+{
+    (void)vcpu;
+}
+
 void svm_vcpu_check_at_entry(struct vcpu *vcpu)
 {
     vcpu->backend->unchecked = true;

@@ -18,10 +18,9 @@ struct vcpu_backend {
     /* The guest's registers that stand in the VMCS, as read at the last exit or set since; and what the VMCS
      * holds, so that only what has changed is written. */
     uint64_t rip, rsp, rflags;
-    uint64_t shadow; /* bit 0, as api/vcpu.h has it */
+    uint64_t shadow; /* the interruptibility state; whoever ends the shadow writes 0 */
     uint64_t held_rip, held_rsp, held_rflags, held_shadow;
-    uint32_t held_count; /* of the preemption timer */
-    bool nmi_blocked;    /* the guest is in its NMI handler */
+    uint64_t held_run; /* cycles for which the preemption timer is set */
     uint64_t dr6, cr2;
     uint64_t syscall[SYSCALL_MSRS];
     uint64_t entry_rip; /* where the guest went on at this entry */
@@ -30,8 +29,9 @@ struct vcpu_backend {
     uint32_t reason;         /* of the last exit, as the VMCS has it */
     bool instruction_failed; /* VMLAUNCH or VMRESUME itself failed: the VMCS has no exit reason */
     bool inject;             /* this entry delivers an event */
-    bool armed;              /* this entry arms the one-shot */
-    bool aimed;              /* the preemption timer was set for the deadline alone */
+    bool armed;              /* this entry arms the one-shot or sets the preemption timer */
+    bool aimed;              /* the preemption timer was set at this entry, for the deadline alone */
+    bool launched;           /* VMRESUME, no longer VMLAUNCH */
     bool cold;               /* the VMCS has not been entered since it was made current */
     bool window;             /* the VMCS asks for an interrupt window */
     bool unchecked;          /* somebody else than the guest has changed its state since the last entry */
@@ -39,8 +39,14 @@ struct vcpu_backend {
     struct hands hands;
 };
 
-/* Makes a vCPU's VMCS the current one. Reads and writes below are of the current one. */
-void vmx_select(const struct vcpu *vcpu);
+/* Makes a vCPU's VMCS the current one, if it isn't. Reads and writes below are of the current one. */
+extern const struct vcpu *vmx_selected;
+void vmx_make_current(const struct vcpu *vcpu);
+static inline void vmx_select(const struct vcpu *vcpu)
+{
+    if (__builtin_expect(vmx_selected != vcpu, 0))
+        vmx_make_current(vcpu);
+}
 
 /* All reading and writing but the two writes of enter.asm. A build with COUNT_VMCS_ACCESSES counts. */
 #ifdef COUNT_VMCS_ACCESSES
@@ -79,6 +85,7 @@ const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu); /* entry_fault.c */
 /* What CPUs check at an entry; NULL: nothing is wrong. */
 const char *vmx_find_fault(const struct vcpu *vcpu);
 void vmx_vcpu_check_at_entry(struct vcpu *vcpu);
+void vmx_vcpu_gather(struct vcpu *vcpu);
 void vmx_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void vmx_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
 void vmx_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment);

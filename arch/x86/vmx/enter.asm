@@ -14,32 +14,17 @@
 
 section .text
 bits 64
-global vmx_enter
+global vmx_launch
+global vmx_resume
 global vmx_exit_point
 extern vmx_left
+extern vmx_not_entered
 
-; From T0 to the guest; %1: VMLAUNCH or VMRESUME.
-%macro GO 1
-    rdtsc                               ; T0
-    shl rdx, 32
-    or rax, rdx
-    mov [rdi + VX_T0], rax
-    mov rdx, [rdi + VX_TSC_BASE]
-    sub rdx, rax
-    mov ecx, FIELD_TSC_OFFSET
-    vmwrite rcx, rdx
-    times EXTRA_ENTRY nop
-    mov rax, [rdi + VX_GPR]
-    mov rcx, [rdi + VX_GPR + 1 * 8]
-    mov rdx, [rdi + VX_GPR + 2 * 8]
-    mov rdi, [rdi + VX_GPR + 7 * 8]
-    %1
-%endmacro
-
-; void vmx_enter(struct vmx_switch *rdi). Interrupts are off; all registers of the guest but RSP pass through rdi->gpr. None of the caller's
-; is saved but RBP: vcpu_run() says so to the compiler.
+; void %1(struct vmx_switch *rdi), which enters by %2. Interrupts are off; all registers of the guest but RSP pass through rdi->gpr. None of
+; the caller's is saved but RBP: vcpu_run() says so to the compiler.
+%macro ENTER 2
 align 64
-vmx_enter:
+%1:
     push rbp
     push rdi
     cmp [rdi + VX_HOST_RSP], rsp
@@ -65,20 +50,27 @@ vmx_enter:
     mov rdx, [rdi + VX_TIMER_REGISTER]
     mov [rdx], ecx
 .armed:
-    cmp byte [rdi + VX_LAUNCHED], 0
-    je .first_time
-    GO vmresume
-    jmp .failed
-.first_time:
-    GO vmlaunch
-.failed:                                ; registers are the guest's, the stack is ours
-    mov rdi, [rsp]
-    mov byte [rdi + VX_FAILED], 1
-    mov rax, [rdi + VX_T0]
-    mov [rdi + VX_T1], rax
-    pop rdi
+    rdtsc                               ; T0
+    shl rdx, 32
+    or rax, rdx
+    mov [rdi + VX_T0], rax
+    mov rdx, [rdi + VX_TSC_BASE]
+    sub rdx, rax
+    mov ecx, FIELD_TSC_OFFSET
+    vmwrite rcx, rdx
+    times EXTRA_ENTRY nop
+    mov rax, [rdi + VX_GPR]
+    mov rcx, [rdi + VX_GPR + 1 * 8]
+    mov rdx, [rdi + VX_GPR + 2 * 8]
+    mov rdi, [rdi + VX_GPR + 7 * 8]
+    %2
+    pop rdi                             ; the instruction itself failed: registers are the guest's, the stack is ours
     pop rbp
-    jmp vmx_left
+    jmp vmx_not_entered
+%endmacro
+
+    ENTER vmx_launch, vmlaunch
+    ENTER vmx_resume, vmresume
 
 align 64
 vmx_exit_point:
@@ -105,7 +97,6 @@ vmx_exit_point:
     mov [rdx + VX_GPR + 15 * 8], r15
     pop qword [rdx + VX_GPR]
     pop qword [rdx + VX_GPR + 2 * 8]
-    mov byte [rdx + VX_LAUNCHED], 1
     pop rdi
     pop rbp
     jmp vmx_left

@@ -99,14 +99,26 @@ static enum exit_class class_of(uint32_t reason, uint32_t vectoring, const struc
     }
 }
 
+#define PORT(width, in)                                                                                      \
+    {                                                                                                        \
+        0, width, in                                                                                         \
+    }
+#define PORTS(in)                                                                                            \
+    PORT(1, in), PORT(2, in), {0}, PORT(4, in), {0}, {0}, {0},                                               \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
+
 static void translate_port(struct exit *exit)
 {
-    uint64_t qualification = vmx_read(VMCS_QUALIFICATION);
+    /* by bits 0 to 3 of the qualification: width less one, direction */
+    static const struct exit_port accesses[16] = {PORTS(false), PORTS(true)};
+    uint32_t qualification = (uint32_t)vmx_read(VMCS_QUALIFICATION);
 
-    exit->kind = qualification & BIT(4) ? EXIT_STRING_IO : EXIT_PORT;
+    exit->port = accesses[qualification & 15];
     exit->port.port = (uint16_t)(qualification >> 16);
-    exit->port.width = (uint8_t)((qualification & 7) + 1);
-    exit->port.in = qualification & BIT(3);
+    if (qualification & BIT(4))
+        exit->kind = EXIT_STRING_IO;
 }
 
 /*
@@ -118,8 +130,8 @@ static void block_nmis_again(struct vcpu_backend *backend, uint64_t info, uint32
 {
     if (!(info & NMI_UNBLOCKED) || vectoring & EVENT_VALID)
         return;
-    backend->nmi_blocked = true;
-    backend->held_shadow = UINT64_MAX; /* the VMCS doesn't say so */
+    backend->shadow = backend->held_shadow |= SHADOW_NMI;
+    vmx_write(VMCS_GUEST_SHADOW, backend->shadow);
 }
 
 /* #DB leaves DR6 and DR7.GD to the monitor: the qualification has what the CPU would have written (SDM vol.
@@ -202,8 +214,9 @@ static void take_back_event(struct vcpu *vcpu, uint32_t info)
                                     .error = has_error ? (uint32_t)vmx_read(VMCS_IDT_VECTORING_ERROR) : 0});
 }
 
-/* Takes what ended the run, and what else waits. `armed`: this entry armed the one-shot. */
-static void take_host_interrupts(const struct vcpu_backend *backend, struct exit *exit, bool armed)
+/* Takes what ended the run, and what else waits. `armed`: this entry armed the one-shot; `set`:
+ * it, or the preemption timer. */
+static void take_host_interrupts(const struct vcpu_backend *backend, struct exit *exit, bool armed, bool set)
 {
     struct cpu *cpu = this_cpu();
 
@@ -217,7 +230,7 @@ static void take_host_interrupts(const struct vcpu_backend *backend, struct exit
     exit->aimed = exit->timer && armed && host_oneshot.aimed && host_oneshot.fires_at == UINT64_MAX;
     if (backend->reason == REASON_PREEMPTION_TIMER) {
         exit->timer = true;
-        exit->aimed = backend->aimed;
+        exit->aimed = set && backend->aimed;
     }
 }
 
@@ -232,43 +245,51 @@ static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_cla
     return backend->reason != REASON_TRIPLE_FAULT;
 }
 
-static void read_registers(struct vcpu_backend *backend)
+void vmx_vcpu_gather(struct vcpu *vcpu)
 {
-    backend->rip = backend->held_rip = vmx_read(VMCS_GUEST_RIP);
-    backend->rsp = backend->held_rsp = vmx_read(VMCS_GUEST_RSP);
-    backend->rflags = backend->held_rflags = vmx_read(VMCS_GUEST_RFLAGS);
-    uint64_t shadow = vmx_read(VMCS_GUEST_SHADOW);
-    backend->shadow = backend->held_shadow = (shadow & (SHADOW_STI | SHADOW_MOV_SS)) != 0;
-    backend->nmi_blocked = shadow & SHADOW_NMI;
+    vmx_select(vcpu);
+    vcpu->backend->rsp = vcpu->backend->held_rsp = vmx_read(VMCS_GUEST_RSP);
 }
 
+/* RSP is read by those exits alone whose handlers may need it. */
+static inline void read_registers(struct vcpu_backend *backend)
+{
+    backend->rip = backend->held_rip = vmx_read(VMCS_GUEST_RIP);
+    backend->rflags = backend->held_rflags = vmx_read(VMCS_GUEST_RFLAGS);
+    backend->shadow = backend->held_shadow = vmx_read(VMCS_GUEST_SHADOW);
+}
+
+/* No guest ran. */
 static void entry_failed(struct vcpu_backend *backend)
 {
-    struct vcpu *vcpu = backend->vcpu;
+    struct exit *exit = &backend->vcpu->exit;
 
-    backend->instruction_failed = backend->entry.failed;
-    backend->entry.failed = 0;
     backend->armed = false;
     backend->entry.arm_count = 0;
-    vcpu->exit.kind = EXIT_INVALID;
-    vcpu->exit.consumed = 0;
-    vcpu->exit.overhead = vcpu->exit.left - vcpu->exit.entered;
-    vcpu->exit.length = 0;
+    exit->kind = EXIT_INVALID;
+    exit->consumed = 0;
+    exit->overhead = exit->left - exit->entered;
+    exit->length = 0;
 }
 
 /* An exit of the rare kinds, or one that needs more than the usual. */
-static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backend)
+static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backend, uint32_t reason)
 {
     struct vcpu *vcpu = backend->vcpu;
     struct exit *exit = &vcpu->exit;
     uint32_t vectoring = (uint32_t)vmx_read(VMCS_IDT_VECTORING);
-    bool armed = backend->armed;
+    bool set = backend->armed, armed = backend->entry.arm_count;
 
-    if (armed) {
-        oneshot_armed(exit->entered, backend->entry.arm_count);
-        backend->entry.arm_count = 0;
-        backend->armed = false;
+    backend->reason = reason;
+    if (reason & REASON_ENTRY_FAILED) {
+        entry_failed(backend);
+        return;
     }
+    vmx_vcpu_gather(vcpu);
+    if (backend->entry.arm_count)
+        oneshot_armed(exit->entered, backend->entry.arm_count);
+    backend->entry.arm_count = 0;
+    backend->armed = false;
     exit->kind = kind_of(backend->reason);
     translate(backend, exit, vectoring);
     enum exit_class class = class_of(backend->reason, vectoring, exit);
@@ -277,33 +298,38 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
     if (vectoring & EVENT_VALID)
         take_back_event(vcpu, vectoring);
     if (exit->kind == EXIT_HOST_INTERRUPT || exit->kind == EXIT_HOST_NMI)
-        take_host_interrupts(backend, exit, armed);
+        take_host_interrupts(backend, exit, armed, set);
 }
 
 void vmx_left(struct vmx_switch *state)
 {
     struct vcpu_backend *backend = container_of(state, struct vcpu_backend, entry);
     struct exit *exit = &backend->vcpu->exit;
-    uint32_t reason = state->failed ? REASON_ENTRY_FAILED : (uint32_t)vmx_read(VMCS_EXIT_REASON);
+    uint32_t reason = (uint32_t)vmx_read(VMCS_EXIT_REASON);
     int64_t overhead = backend->entry_cost + figures.exit[CLASS_INSTRUCTION];
     int64_t consumed = (int64_t)(state->t1 - state->t0) - overhead;
 
     exit->entered = state->t0;
     exit->left = state->t1;
-    backend->reason = reason;
-    if (__builtin_expect(reason & REASON_ENTRY_FAILED, 0)) {
-        entry_failed(backend);
-        return;
-    }
     read_registers(backend);
     if (__builtin_expect(reason >= REASONS || !plain_kinds[reason] || consumed < 0 || backend->armed, 0)) {
-        left_otherwise(backend);
+        left_otherwise(backend, reason);
         return;
     }
     exit->overhead = (uint64_t)overhead;
     exit->consumed = (uint64_t)consumed;
     exit->kind = plain_kinds[reason];
-    exit->length = (uint8_t)vmx_read(VMCS_EXIT_LENGTH);
+    exit->length = (unsigned)vmx_read(VMCS_EXIT_LENGTH);
     if (reason == REASON_IO)
         translate_port(exit);
+}
+
+void vmx_not_entered(struct vmx_switch *state)
+{
+    struct vcpu_backend *backend = container_of(state, struct vcpu_backend, entry);
+
+    backend->instruction_failed = true;
+    backend->reason = REASON_ENTRY_FAILED;
+    backend->vcpu->exit.entered = backend->vcpu->exit.left = state->t0;
+    entry_failed(backend);
 }

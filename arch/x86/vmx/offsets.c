@@ -15,8 +15,6 @@ void vmx_offsets(void)
     OFFSET(VX_HOST_RSP, struct vmx_switch, host_rsp);
     OFFSET(VX_TIMER_REGISTER, struct vmx_switch, timer_register);
     OFFSET(VX_ARM_COUNT, struct vmx_switch, arm_count);
-    OFFSET(VX_LAUNCHED, struct vmx_switch, launched);
-    OFFSET(VX_FAILED, struct vmx_switch, failed);
     __asm__ volatile("OFFSET FIELD_TSC_OFFSET %c0" : : "i"(VMCS_TSC_OFFSET));
     __asm__ volatile("OFFSET FIELD_HOST_RSP %c0" : : "i"(VMCS_HOST_RSP));
 }

@@ -293,15 +293,19 @@ static uint64_t *syscall_slot(struct vcpu *vcpu, uint32_t index)
 
 static uint64_t read_msr(struct vcpu *vcpu, uint32_t index)
 {
-    const uint64_t *slot = syscall_slot(vcpu, index);
-    enum vmcs_field field = field_of_msr(index);
-
+    if (index == MSR_EFER) /* with PAT and TSC_AUX, all that a guest's RDMSR exits for */
+        return vmx_vcpu_efer(vcpu);
     if (index == MSR_TSC_AUX)
         return hands_read_tsc_aux();
-    if (slot)
-        return vmx_holds(vcpu) ? rdmsr(index) : *slot;
-    vmx_select(vcpu);
-    return field == VMCS_VPID ? 0 : vmx_read(field);
+    enum vmcs_field field = field_of_msr(index);
+    if (field != VMCS_VPID) {
+        vmx_select(vcpu);
+        return vmx_read(field);
+    }
+    const uint64_t *slot = syscall_slot(vcpu, index);
+    if (!slot)
+        return 0;
+    return vmx_holds(vcpu) ? rdmsr(index) : *slot;
 }
 
 unsigned vmx_vcpu_read_msr(struct vcpu *vcpu, uint32_t index)

@@ -11,18 +11,20 @@ struct vmx_switch {
     uint64_t host_rsp; /* as the VMCS has it */
     volatile uint32_t *timer_register;
     uint32_t arm_count; /* for the timer's initial count; 0: leave the timer alone */
-    uint8_t launched;   /* VMRESUME, no longer VMLAUNCH */
-    uint8_t failed;     /* the instruction itself failed: no guest ran */
 };
 
-/* Enters the guest whose VMCS is current; goes on in vmx_left() after its exit. All registers but RSP and RBP
- * are changed when that returns. */
-void vmx_enter(struct vmx_switch *state);
+/* Enters the guest whose VMCS is current, for the first time since its VMCLEAR or again; goes on in
+ * vmx_left() after its exit. All registers but RSP and RBP are changed when that returns. */
+void vmx_launch(struct vmx_switch *state);
+void vmx_resume(struct vmx_switch *state);
 
 /* Where exits arrive: the VMCS's host RIP. */
 void vmx_exit_point(void);
 
 /* exit.c: the first C code after an exit. */
 void vmx_left(struct vmx_switch *state);
+
+/* And when VMLAUNCH or VMRESUME itself failed. */
+void vmx_not_entered(struct vmx_switch *state);
 
 #endif

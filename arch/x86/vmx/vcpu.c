@@ -30,18 +30,19 @@
 #define INVEPT_ALL      2u
 /* TSC cycles, beside what the CPU adds itself, that one instruction may keep all interrupts waiting. */
 #define NOTIFY_WINDOW 0x20000u
+/* A run of more cycles is worth another exit on its way. */
+#define HALF_THE_WAY     1000u
+#define PREEMPTION_RESTS UINT64_MAX
 /* #DB and #AC can loop in microcode and lock up the host; #MC is the host's. */
 #define EXCEPTIONS (BIT(1) | BIT(17) | BIT(18))
 
-static const struct vcpu *selected; /* whose VMCS is the current one */
-static struct vcpu *holder;         /* whose state the CPU's own registers hold */
+const struct vcpu *vmx_selected;
+static struct vcpu *holder; /* whose state the CPU's own registers hold */
 
-void vmx_select(const struct vcpu *vcpu)
+void vmx_make_current(const struct vcpu *vcpu)
 {
-    if (__builtin_expect(selected == vcpu, 1))
-        return;
     __asm__ volatile("vmptrld %0" : : "m"(vcpu->backend->vmcs) : "cc", "memory");
-    selected = vcpu;
+    vmx_selected = vcpu;
 }
 
 bool vmx_holds(const struct vcpu *vcpu)
@@ -110,7 +111,6 @@ void vmx_vcpu_create(struct vcpu *vcpu, struct nested *nested)
     hands_create(&backend->hands);
     backend->entry.timer_register = host_lapic_initial_count();
     place_registers(vcpu);
-    __asm__ volatile("vmclear %0" : : "m"(backend->vmcs) : "cc", "memory");
     vmx_vcpu_reset(vcpu);
 }
 
@@ -121,9 +121,9 @@ static void reset_controls(struct vcpu *vcpu)
     backend->cpu_controls = vmx_controls.cpu;
     vmx_write(VMCS_PIN_CONTROLS,
               preemption_timer.on ? vmx_controls.pin : vmx_controls.pin & ~PIN_PREEMPTION_TIMER);
-    backend->held_count = UINT32_MAX;
+    backend->held_run = PREEMPTION_RESTS;
     if (preemption_timer.on)
-        vmx_write(VMCS_PREEMPTION_TIMER, backend->held_count);
+        vmx_write(VMCS_PREEMPTION_TIMER, UINT32_MAX);
     if (vmx_controls.cpu2 & CPU2_ENCLS)
         vmx_write(VMCS_ENCLS_BITMAP, UINT64_MAX);
     if (vmx_controls.cpu2 & CPU2_NOTIFY_WINDOW)
@@ -151,12 +151,20 @@ static void reset_controls(struct vcpu *vcpu)
     vmx_write(VMCS_LINK_POINTER, NO_LINK);
 }
 
+/* The next entry is by VMLAUNCH. */
+static void clear(struct vcpu *vcpu)
+{
+    __asm__ volatile("vmclear %0" : : "m"(vcpu->backend->vmcs) : "cc", "memory");
+    vmx_make_current(vcpu);
+    vcpu->backend->launched = false;
+}
+
 void vmx_vcpu_reset(struct vcpu *vcpu)
 {
     struct vcpu_backend *backend = vcpu->backend;
     const struct vcpu_control control = {.cr0 = CR0_ET, .dr6 = DR6_RESET, .dr7 = DR7_RESET};
 
-    vmx_select(vcpu);
+    clear(vcpu);
     write_host_state();
     backend->entry.host_rsp = 0;
     reset_controls(vcpu);
@@ -164,7 +172,9 @@ void vmx_vcpu_reset(struct vcpu *vcpu)
     memset(backend->syscall, 0, sizeof backend->syscall);
     backend->rip = backend->rsp = backend->shadow = 0;
     backend->rflags = RFLAGS_RESERVED;
-    backend->held_rip = backend->held_rsp = backend->held_rflags = backend->held_shadow = UINT64_MAX;
+    backend->held_rip = backend->held_rsp = backend->held_rflags = UINT64_MAX;
+    backend->held_shadow = 0;
+    vmx_write(VMCS_GUEST_SHADOW, 0);
     vmx_vcpu_set_control(vcpu, &control);
     vmx_write(VMCS_GUEST_DEBUGCTL, 0);
     vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
@@ -182,7 +192,7 @@ void vmx_vcpu_reset(struct vcpu *vcpu)
         for (unsigned i = 0; i < SYSCALL_MSRS; i++)
             wrmsr(vmx_syscall_msrs[i], 0);
     }
-    backend->window = backend->inject = backend->nmi_blocked = false;
+    backend->window = backend->inject = false;
     nested_owe_flush(vcpu->nested);
 }
 
@@ -306,25 +316,48 @@ static __attribute__((noinline)) void attend(struct vcpu *vcpu)
 /* ---- the preemption timer ---- */
 
 /*
- * It counts from each entry anew. As the timer it ends every run; as the backstop only those that a host
+ * The preemption timer ends this run: under timer=preempt every one, as the backstop those that a host
  * interrupt could not end, which begin with the guest's interrupts off.
  */
-static __attribute__((noinline)) void place_preemption_timer(struct vcpu *vcpu, uint64_t distance)
+static inline bool preempts(const struct vcpu_backend *backend)
 {
-    struct vcpu_backend *backend = vcpu->backend;
-    uint32_t count = UINT32_MAX;
+    return !(backend->rflags & preemption_timer.spared);
+}
 
-    if (preemption_timer.instead || !(backend->rflags & RFLAGS_IF)) {
-        uint64_t to_host_limit = oneshot_to_host_limit(vcpu);
-        uint64_t run = host_oneshot.periodic ? to_host_limit /* the baseline stays coarse */
-                                             : distance - MIN(vcpu->lead, distance / VCPU_LEAD_SHARE);
+/* What it was last set for is not beyond what this run needs: it may end the run early, never late. */
+static inline bool preemption_in_time(const struct vcpu_backend *backend, const struct vcpu *vcpu,
+                                      uint64_t distance)
+{
+    int64_t to_host_limit = (int64_t)(vcpu->host_latest - VCPU_HOST_SLACK - vcpu->exit.left);
 
-        backend->aimed = run <= to_host_limit;
-        count = preemption_count(MIN(run, to_host_limit));
+    return backend->held_run + vcpu->lead <= distance && (int64_t)backend->held_run <= to_host_limit;
+}
+
+static void set_preemption_timer(struct vcpu_backend *backend, uint64_t run)
+{
+    if (run == backend->held_run)
+        return;
+    backend->held_run = run;
+    vmx_write(VMCS_PREEMPTION_TIMER, run == PREEMPTION_RESTS ? UINT32_MAX : preemption_count(run));
+}
+
+/*
+ * It counts from each entry anew. A guest that keeps exiting would have it set at each entry for a little
+ * less than at the last: behind such an exit it is set for half the way.
+ */
+static void place_preemption_timer(struct vcpu_backend *backend, const struct vcpu *vcpu, uint64_t distance)
+{
+    uint64_t to_host_limit = oneshot_to_host_limit(vcpu);
+    uint64_t run = distance - MIN(vcpu->lead, distance / VCPU_LEAD_SHARE);
+
+    backend->aimed = run <= to_host_limit;
+    backend->armed = true;
+    run = MIN(run, to_host_limit);
+    if (vcpu->exit.length && run > HALF_THE_WAY) {
+        run /= 2;
+        backend->aimed = false;
     }
-    if (count != backend->held_count)
-        vmx_write(VMCS_PREEMPTION_TIMER, count);
-    backend->held_count = count;
+    set_preemption_timer(backend, run);
 }
 
 /* ---- entering ---- */
@@ -353,6 +386,16 @@ static inline void count_accesses(enum exit_kind kind)
 }
 #endif
 
+/* The last entry by the monitor's word, not the CPU's: a VMLAUNCH that failed is followed by a reset or
+ * nothing. */
+static void (*launch_or_resume(struct vcpu_backend *backend))(struct vmx_switch *)
+{
+    bool launched = backend->launched;
+
+    backend->launched = true;
+    return launched ? vmx_resume : vmx_launch;
+}
+
 void vmx_vcpu_hold_host(void)
 {
 }
@@ -360,29 +403,38 @@ void vmx_vcpu_hold_host(void)
 /*
  * The interrupt shadow, and with it the pending single step that a VM entry wants to be told of (SDM vol. 3
  * "Checks on Guest Non-Register State"); without a shadow none is pending: a trap behind an instruction
- * that the monitor carried out is injected.
+ * that the monitor carried out is injected. NMIs stay blocked as they were.
  */
-static __attribute__((noinline)) void write_shadow(struct vcpu_backend *backend)
+static void write_shadow(struct vcpu_backend *backend)
 {
     uint64_t kind = backend->rflags & RFLAGS_IF ? SHADOW_STI : SHADOW_MOV_SS;
-    bool shadow = backend->shadow & 1;
+    bool shadow = backend->shadow & VCPU_SHADOW;
 
-    vmx_write(VMCS_GUEST_SHADOW, (shadow ? kind : 0) | (backend->nmi_blocked ? SHADOW_NMI : 0));
+    vmx_write(VMCS_GUEST_SHADOW, (shadow ? kind : 0) | (backend->held_shadow & SHADOW_NMI));
     vmx_write(VMCS_GUEST_PENDING_DEBUG, shadow && backend->rflags & RFLAGS_TF ? PENDING_DEBUG_BS : 0);
 }
 
-static inline void write_registers(struct vcpu_backend *backend)
+/* Whoever changes these asks for attention. */
+static inline bool registers_changed(const struct vcpu_backend *backend)
+{
+    return backend->rsp != backend->held_rsp || backend->rflags != backend->held_rflags;
+}
+
+static void write_registers(struct vcpu_backend *backend)
+{
+    if (backend->rsp != backend->held_rsp)
+        vmx_write(VMCS_GUEST_RSP, backend->rsp);
+    if (backend->rflags != backend->held_rflags)
+        vmx_write(VMCS_GUEST_RFLAGS, backend->rflags);
+    if (backend->shadow != backend->held_shadow ||
+        (backend->shadow & VCPU_SHADOW && backend->rflags != backend->held_rflags))
+        write_shadow(backend);
+}
+
+static inline void write_rip(const struct vcpu_backend *backend)
 {
     if (backend->rip != backend->held_rip)
         vmx_write(VMCS_GUEST_RIP, backend->rip);
-    if (__builtin_expect(backend->rsp != backend->held_rsp, 0))
-        vmx_write(VMCS_GUEST_RSP, backend->rsp);
-    if (__builtin_expect(backend->rflags != backend->held_rflags, 0))
-        vmx_write(VMCS_GUEST_RFLAGS, backend->rflags);
-    if (__builtin_expect(backend->shadow != backend->held_shadow ||
-                             (backend->shadow && backend->rflags != backend->held_rflags),
-                         0))
-        write_shadow(backend);
 }
 
 void vmx_vcpu_check_at_entry(struct vcpu *vcpu)
@@ -400,6 +452,7 @@ static bool refused(struct vcpu *vcpu)
     if (!backend->unchecked)
         return false;
     write_registers(backend);
+    write_rip(backend);
     backend->unchecked = false;
     backend->fault = vmx_find_fault(vcpu);
     if (!backend->fault)
@@ -409,27 +462,60 @@ static bool refused(struct vcpu *vcpu)
     return true;
 }
 
+static inline void place_rest(struct vcpu_backend *backend, uint64_t tsc)
+{
+    write_rip(backend);
+    backend->entry.tsc_base = tsc - (uint64_t)backend->entry_cost;
+    backend->entry_rip = backend->rip;
+    CHECK(!backend->vcpu->nested->flush_owed);
+    count_accesses(backend->vcpu->exit.kind);
+}
+
+static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
+{
+    struct vcpu_backend *backend = vcpu->backend;
+
+    if (vcpu->attention)
+        attend(vcpu);
+    if (refused(vcpu))
+        return;
+    write_registers(backend);
+    if (preempts(backend)) {
+        if (!preemption_in_time(backend, vcpu, distance) || !vcpu->exit.length)
+            place_preemption_timer(backend, vcpu, distance);
+    } else {
+        set_preemption_timer(backend, PREEMPTION_RESTS);
+        if (!oneshot_in_time(vcpu, backend->entry_cost, distance)) {
+            backend->armed = true;
+            backend->entry.arm_count = oneshot_aim(vcpu, distance);
+        }
+    }
+    place_rest(backend, tsc);
+    launch_or_resume(backend)(&backend->entry);
+}
+
+static inline bool timer_in_time(const struct vcpu_backend *backend, const struct vcpu *vcpu,
+                                 uint64_t distance)
+{
+    if (preempts(backend))
+        return preemption_in_time(backend, vcpu, distance);
+    return backend->held_run == PREEMPTION_RESTS && oneshot_in_time(vcpu, backend->entry_cost, distance);
+}
+
+/* Behind an exit that handed over an instruction nothing is to be done, mostly, but to enter. */
 void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
     struct vcpu_backend *backend = vcpu->backend;
 
-    if (__builtin_expect(vcpu->attention, 0)) {
-        attend(vcpu);
-        if (refused(vcpu))
-            return;
+    if (__builtin_expect(vcpu->attention || backend->shadow != backend->held_shadow ||
+                             !timer_in_time(backend, vcpu, distance),
+                         0)) {
+        enter_prepared(vcpu, tsc, distance);
+        return;
     }
-    if (!preemption_timer.instead && !oneshot_in_time(vcpu, backend->entry_cost, distance)) {
-        backend->armed = true;
-        backend->entry.arm_count = oneshot_aim(vcpu, distance);
-    }
-    if (preemption_timer.on)
-        place_preemption_timer(vcpu, distance);
-    write_registers(backend);
-    backend->entry.tsc_base = tsc - (uint64_t)backend->entry_cost;
-    backend->entry_rip = backend->rip;
-    CHECK(!vcpu->nested->flush_owed);
-    count_accesses(vcpu->exit.kind);
-    vmx_enter(&backend->entry);
+    CHECK(!registers_changed(backend));
+    place_rest(backend, tsc);
+    vmx_resume(&backend->entry); /* a first entry asks for attention */
 }
 
 /* ---- for calibration ---- */
@@ -449,23 +535,22 @@ uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)
     vmx_select(vcpu);
     if (setting->cold)
         nested_owe_flush(vcpu->nested);
-    if (preemption_timer.on) {
-        backend->held_count = setting->preemption_count ? setting->preemption_count : UINT32_MAX;
-        vmx_write(VMCS_PREEMPTION_TIMER, backend->held_count);
-    }
+    if (preemption_timer.on)
+        vmx_write(VMCS_PREEMPTION_TIMER, setting->preemption_count ? setting->preemption_count : UINT32_MAX);
     place_flush(vcpu);
     backend->shadow = setting->shadow;
     write_registers(backend);
+    write_rip(backend);
     write_shadow(backend);
     vmx_write(VMCS_ENTRY_EVENT, setting->inject ? EVENT_VALID | setting->vector : 0);
     backend->entry_cost = 0;
     state->tsc_base = 0;
     state->arm_count = setting->arm_count;
     backend->armed = setting->arm_count;
-    __asm__ volatile("call vmx_enter"
+    __asm__ volatile("call *%1"
                      : "+D"(state)
-                     :
-                     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-                       "r15", "cc", "memory");
+                     : "a"(launch_or_resume(backend))
+                     : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",
+                       "memory");
     return backend->entry.t1 - backend->entry.t0;
 }

@@ -193,6 +193,7 @@ const struct backend vmx_backend = {
     .exit_code = vmx_vcpu_exit_code,
     .entry_fault = vmx_vcpu_entry_fault,
     .check_at_entry = vmx_vcpu_check_at_entry,
+    .gather = vmx_vcpu_gather,
     .get_control = vmx_vcpu_get_control,
     .set_control = vmx_vcpu_set_control,
     .get_segment = vmx_vcpu_get_segment,
