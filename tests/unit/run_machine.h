@@ -205,6 +205,12 @@ void vcpu_release_host(void)
 {
 }
 
+const char *vcpu_entry_fault(const struct vcpu *vcpu)
+{
+    (void)vcpu;
+    return "refused";
+}
+
 uint64_t vcpu_exit_code(const struct vcpu *vcpu)
 {
     (void)vcpu;

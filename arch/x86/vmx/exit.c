@@ -231,6 +231,7 @@ static void take_host_interrupts(const struct vcpu_backend *backend, struct exit
     if (backend->reason == REASON_PREEMPTION_TIMER) {
         exit->timer = true;
         exit->aimed = set && backend->aimed;
+        backend->vcpu->attention = true; /* it is to be set anew, for longer */
     }
 }
 
