@@ -5,6 +5,7 @@
 #include "hv/emulate.h"
 #include "arch/x86/decode/insn_exec.h"
 #include "hv/exits.h"
+#include "hv/guest_trace.h"
 #include "hv/translate.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -72,7 +73,9 @@ static uint64_t read_piece(struct vm *vm, uint64_t gpa, unsigned size)
 
     if (guest_mem_read(&vm->memory, gpa, &value, size))
         return value;
-    return bus_read(&vm->mmio, gpa, size);
+    value = bus_read(&vm->mmio, gpa, size);
+    guest_trace_access(vm, "read", gpa, size, value);
+    return value;
 }
 
 static void write_piece(struct vm *vm, uint64_t gpa, unsigned size, uint64_t value)
@@ -81,8 +84,10 @@ static void write_piece(struct vm *vm, uint64_t gpa, unsigned size, uint64_t val
 
     if (range && range->kind == MEMORY_ROM)
         return;
-    if (!guest_mem_write(&vm->memory, gpa, &value, size))
-        bus_write(&vm->mmio, gpa, size, value);
+    if (guest_mem_write(&vm->memory, gpa, &value, size))
+        return;
+    guest_trace_access(vm, "write", gpa, size, value);
+    bus_write(&vm->mmio, gpa, size, value);
 }
 
 static bool access_memory(void *opaque, enum insn_access access, uint64_t linear, unsigned size,
@@ -118,6 +123,7 @@ static void access_port(void *opaque, bool is_in, uint16_t port, unsigned size, 
         *value = (uint32_t)bus_read(&vm->ports, port, size);
     else
         bus_write(&vm->ports, port, size, *value);
+    guest_trace_access(vm, is_in ? "in" : "out", port, size, *value);
 }
 
 /* Fetches and decodes at RIP. False: nothing could be done, an exception is pending or the guest simply runs

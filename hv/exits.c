@@ -7,6 +7,7 @@
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/decode/insn.h"
 #include "hv/emulate.h"
+#include "hv/guest_trace.h"
 #include "hv/perturb.h"
 #include "hv/trace.h"
 #include "lib/log.h"
@@ -33,6 +34,7 @@ void vm_raise(struct vm *vm, uint8_t vector, bool has_error, uint32_t error)
     if (vector != VECTOR_DB)
         *vm->vcpu.rflags |= RFLAGS_RF;
     *vm->vcpu.shadow = 0;
+    guest_trace_raise(vm, vector, error);
     vcpu_inject(&vm->vcpu,
                 (struct vcpu_event){.vector = vector,
                                     .type = EVENT_EXCEPTION,

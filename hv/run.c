@@ -11,6 +11,7 @@
 #include "arch/x86/api/panic.h"
 #include "hv/console.h"
 #include "hv/exits.h"
+#include "hv/guest_trace.h"
 #include "hv/ledger.h"
 #include "hv/perturb.h"
 #include "hv/trace.h"
@@ -55,6 +56,7 @@ static void offer_interrupt(struct vm *vm)
     vm_charge(vm, CHARGE_EVENT);
     vcpu_inject(&vm->vcpu, (struct vcpu_event){.vector = vm->ops->interrupt_ack(vm), .type = EVENT_EXTERNAL});
     trace(TRACE_INJECT, vm->vcpu.event.vector, 0);
+    guest_trace_irq(vm, vm->vcpu.event.vector);
 }
 
 static void take_landing(struct vm *vm, uint64_t distance)
@@ -182,7 +184,9 @@ static inline bool step(void)
         return exit->left < vm->slice_end;
     }
     CHECK(!exit->length || lengths_agree(vm));
+    guest_trace_exit(vm);
     enum handled handled = exit_handlers[kind](vm);
+    guest_trace_handled(vm);
     if (__builtin_expect(handled == HANDLED_SKIP && exit->length, 1))
         vm_complete_instruction(vm, exit->length);
     else
@@ -239,6 +243,7 @@ static void attend_halted(struct vm *vm, uint64_t now, bool coarse)
             return;
     }
     vm->state = VM_RUNNABLE;
+    guest_trace_wake(vm);
 }
 
 /* Host cycles until a halted VM has to be looked at. */

@@ -2,6 +2,7 @@
 #include "hv/vm.h"
 #include "arch/x86/api/cpu.h"
 #include "hv/console.h"
+#include "hv/guest_trace.h"
 #include "hv/ledger.h"
 #include "hv/perturb.h"
 #include "lib/fmt.h"
@@ -101,6 +102,7 @@ void vm_end(struct vm *vm, unsigned code, const char *why)
     vm->state = VM_ENDED;
     vm->slice_end = 0;
     vm->code = code;
+    guest_trace_end(vm);
     console_let_finish();
     if (code > VERDICT_LARGEST || why[0])
         log_info("%s: ended: %s", vm->name, why[0] ? why : "verdict");
@@ -127,6 +129,7 @@ static void restart(struct vm *vm)
     if (vm->policy.resets_left != UINT64_MAX)
         vm->policy.resets_left--;
     vm->restarts++;
+    guest_trace_end(vm);
     log_info("%s: reset: %s; restart %llu", vm->name, vm->requests.why, (unsigned long long)vm->restarts);
     if (!vm_reset(vm))
         vm_end(vm, VERDICT_CRASH, "could not be restarted");
