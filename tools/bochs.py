@@ -14,7 +14,7 @@ import struct
 import subprocess
 import threading
 
-from machine import NO_VERDICT, Failure, Machine, plain_name
+from machine import NO_VERDICT, Failure, Machine, module_name
 from ports import Listeners
 
 MODELS = {"amd": "ryzen", "intel": "corei7_skylake_x"}
@@ -27,6 +27,7 @@ MB1_FLAGS = 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9  # command line, modules, memory m
 SCREEN_OPENED = re.compile(rb'^Bochs connected to screen "(/dev/pts/[0-9]+)"')
 LAST_WORDS = b"Bochs is exiting with the following message:"
 POWERED_OFF = b"[ACPI  ] ACPI control: soft power off"
+TRACE_MARK = b"~"
 WAS_RESET = b"[UNMAP ] Shutdown port: shutdown requested"  # by bochs_boot.asm
 
 CONFIGURATION = """\
@@ -115,6 +116,7 @@ class Bochs(Machine):
 
     def __init__(self, o, guests, directory):
         super().__init__(o, guests, directory)
+        self.trace_file = None
         self.last_words = None  # b"" when the next line has them
 
     def file(self, name, contents):
@@ -125,7 +127,7 @@ class Bochs(Machine):
 
     def make_disk(self):
         """The boot sector and what it loads; of whole cylinders, as Bochs wants it."""
-        modules = [(path, plain_name(path) + " " + words) for path, words in self.modules()]
+        modules = [(path, module_name(i, path) + " " + words) for i, (path, words) in enumerate(self.modules())]
         entry, info, ram = lay_out(self.o.image, self.words(), modules)
         path = os.path.join(self.directory, "disk")
         source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bochs_boot.asm")
@@ -147,10 +149,17 @@ class Bochs(Machine):
         configuration = CONFIGURATION.format(
             model=MODELS[self.o.cpu], smp=self.o.smp, hz=self.hz, memory=memory, com1=com1,
             com2=com2, disk=self.make_disk(), log=os.path.join(self.directory, "bochs.log"))
+        if self.trace:
+            configuration += "port_e9_hack: enabled=1\n"
+            self.trace_file = open(self.trace, "wb", buffering=0)
         return ["env", "TERM=vt100", "bochs-bin", "-q", "-f", self.file("bochsrc", configuration.encode()),
                 "-rc", self.file("debugger", DEBUGGER_COMMANDS.encode()), *self.o.extra]
 
     def own_line(self, line):
+        mark = line.find(TRACE_MARK) if self.trace_file else -1
+        if mark >= 0:  # perhaps behind words of Bochs that no line end follows
+            self.trace_file.write(line[mark:] + b"\n")
+            return None
         opened = SCREEN_OPENED.match(line)
         if opened:
             threading.Thread(target=read_for_ever, args=(opened[1],), daemon=True).start()

@@ -17,9 +17,9 @@ class Failure(Exception):
     """Ends the run with status 125 and this one line."""
 
 
-def plain_name(path):
-    """A file's name without what splits words anywhere."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(path))
+def module_name(index, path):
+    """A file's name without what splits words anywhere. A guest sees its own: it is the same whatever the emulator."""
+    return f"{index}-" + re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(path))
 
 
 class Machine:
@@ -33,6 +33,7 @@ class Machine:
         self.o = o
         self.guests = guests
         self.directory = directory
+        self.trace = os.environ.get("VERGE_TRACE")  # for tests: the file for what an image built with GUEST_TRACE=1 writes to port E9h
 
     def memory_mb(self):
         """Memory for all guests, their files and Verge; never more than the host could hold."""

@@ -5,7 +5,7 @@ Verge's code 0, so 0 needs a witness: a line with "code 0" on Verge's log.
 """
 import os
 
-from machine import NO_VERDICT, Machine, plain_name
+from machine import NO_VERDICT, Machine, module_name
 from ports import SocketPairs
 
 
@@ -19,7 +19,7 @@ class Qemu(Machine):
 
     def stage(self, index, path):
         """A link to `path` under a name that QEMU and Verge split at no blank or comma."""
-        link = os.path.join(self.directory, f"{index}-{plain_name(path)}")
+        link = os.path.join(self.directory, module_name(index, path))
         os.symlink(os.path.abspath(path), link)
         return link
 
@@ -44,6 +44,8 @@ class Qemu(Machine):
             command += ["-initrd", ",".join(s.replace(",", ",,") for s in strings)]
         if o.gdb is not None:
             command += ["-gdb", f"tcp:127.0.0.1:{o.gdb}", "-S"]
+        if self.trace:
+            command += ["-debugcon", "file:" + self.trace.replace(",", ",,")]
         for name, fd in (("com1", com1), ("com2", com2)):
             command += ["-chardev", f"socket,id={name},fd={fd}", "-serial", "chardev:" + name]
         return command + o.extra
