@@ -25,6 +25,7 @@ _Static_assert(EXIT_WRMSR == EXIT_RDMSR + 1, "EXITINFO1 of an MSR exit is added 
 
 #define IOIO_IN     BIT(0)
 #define IOIO_STRING BIT(2)
+#define DR7_GD      BIT64(13)
 
 uint64_t svm_vcpu_exit_code(const struct vcpu *vcpu)
 {
@@ -109,6 +110,14 @@ static void translate_exception(const struct vmcb *vmcb, struct exit *exit)
     exit->exception.vector = (uint8_t)(vmcb->exit_code - VMEXIT_EXCEPTION);
     exit->exception.has_error = exit->exception.vector == 17;
     exit->exception.error = exit->exception.has_error ? (uint32_t)vmcb->exit_info1 : 0;
+}
+
+/* The delivery of a #DB clears DR7.GD (APM vol. 2, "Debug-Control Register (DR7)"), else its handler could not
+ * touch a debug register. An intercept comes before that on some CPUs (Bochs), and an injection doesn't do it. */
+static void clear_general_detect(struct vcpu *vcpu)
+{
+    vcpu->backend->vmcb->dr7 &= ~DR7_GD;
+    svm_dirty(vcpu, CLEAN_DR);
 }
 
 static void translate_memory(const struct vmcb *vmcb, struct exit *exit)
@@ -286,6 +295,8 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
         set_lma(backend->vmcb);
     set_length(vcpu, vmcb);
     translate(vmcb, exit);
+    if ((uint32_t)vmcb->exit_code == VMEXIT_EXCEPTION + 1)
+        clear_general_detect(vcpu);
     if (vmcb->exit_int_info & EVENT_VALID)
         take_back_event(vcpu);
     if (exit->kind == EXIT_HOST_INTERRUPT || exit->kind == EXIT_HOST_NMI)
