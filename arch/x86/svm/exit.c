@@ -112,8 +112,9 @@ static void translate_exception(const struct vmcb *vmcb, struct exit *exit)
     exit->exception.error = exit->exception.has_error ? (uint32_t)vmcb->exit_info1 : 0;
 }
 
-/* The delivery of a #DB clears DR7.GD (APM vol. 2, "Debug-Control Register (DR7)"), else its handler could not
- * touch a debug register. An intercept comes before that on some CPUs (Bochs), and an injection doesn't do it. */
+/* The delivery of a #DB clears DR7.GD (APM vol. 2, "Debug-Control Register (DR7)"), else its handler could
+ * not touch a debug register. An intercept comes before that on some CPUs (Bochs), and an injection doesn't
+ * do it. */
 static void clear_general_detect(struct vcpu *vcpu)
 {
     vcpu->backend->vmcb->dr7 &= ~DR7_GD;
@@ -265,7 +266,8 @@ static void set_lma(struct vmcb *vmcb)
 
 /*
  * Whether a run that took less than E + X tells that X is less: not one that an interrupt ended which was
- * pending at the entry (halfway, before an instruction), nor a shutdown, nor an entry that was refused.
+ * pending at the entry (halfway, before an instruction), nor one whose injected event could not be delivered
+ * (Bochs delivers within VMRUN, a tick sooner), nor a shutdown, nor an entry that was refused.
  */
 static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_class class)
 {
@@ -274,6 +276,8 @@ static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_cla
 
     if (class == CLASS_INTERRUPT)
         return !backend->inject && vmcb->rip != backend->entry_rip;
+    if (backend->inject && vmcb->exit_int_info & EVENT_VALID)
+        return false;
     return code != VMEXIT_SHUTDOWN && code != UINT32_MAX;
 }
 
