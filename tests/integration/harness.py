@@ -1,7 +1,7 @@
 """What integration tests use: run Verge through run-qemu.sh, to its end or with a person's hands on the terminal.
 
     run = run_verge(hv="...", kernel="build/guests/x.elf", append="...")     # deterministic; ends with code 0 or fails
-    run = run_verge(machine="bochs", ...)                                    # the same under Bochs
+    run = run_verge(machine="skylake", ...)                                  # the same on another machine: machines.py
     run.out, run.log, run.code                                              # guest's bytes, Verge's lines, exit code
     term = spawn_verge("--timeout", "60")                                    # pexpect: term.expect, term.send
 
@@ -15,11 +15,12 @@ import subprocess
 import tempfile
 import time
 
+from machines import MACHINES, NAMES
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RUN_QEMU = os.path.join(ROOT, "run-qemu.sh")
 LONG = bool(os.environ.get("VERGE_LONG"))
 TAIL = 40
-BOCHS = {"bochs": ["--accel", "bochs"], "ryzen": ["--accel", "bochs"], "skylake": ["--cpu", "intel"]}
 LIBC = ctypes.CDLL(None)
 
 recent_runs = []  # of the test that runs now; conftest.py empties it
@@ -59,8 +60,9 @@ def arguments_for(hv="", kernel=None, initrd=None, append=None, mem=None, vms=()
                   qemu=(), machine="qemu"):
     """run-qemu.sh's arguments; icount None means its default (idle in real time)."""
     args = ["--timeout", str(timeout)]
-    if machine in BOCHS:
-        args += BOCHS[machine]
+    chosen = MACHINES[NAMES[machine]]
+    if chosen.bochs:
+        args += chosen.options
     elif icount is not None:
         args += ["--icount", str(icount)]
     for option, value in (("--hv", hv or None), ("--kernel", kernel), ("--initrd", initrd), ("--append", append), ("--mem", mem)):
@@ -69,8 +71,8 @@ def arguments_for(hv="", kernel=None, initrd=None, append=None, mem=None, vms=()
     for line in vms:
         args += ["--vm", line]
     args += list(more)
-    if qemu:
-        args += ["--", *qemu]
+    if chosen.emulator or qemu:
+        args += ["--", *chosen.emulator, *qemu]
     return args
 
 
@@ -110,7 +112,7 @@ def run_verge(expect=0, stdin=b"", image=None, env=None, timeout=120, screen=Fal
     """Runs Verge to its end, deterministically unless icount=None. `expect` is the exit code, a set of them, or None.
 
     Options: hv, kernel, initrd, append, mem, vms (verge.cfg lines), icount (shift), timeout (s of real time),
-    more (further run-qemu.sh options), qemu (further emulator arguments), machine ("qemu" or "bochs"), screen=True for run.screen.
+    more (further run-qemu.sh options), qemu (further emulator arguments), machine (one of machines.py), screen=True for run.screen.
     """
     with tempfile.TemporaryDirectory(prefix="verge-test-") as directory:
         log = os.path.join(directory, "log")

@@ -8,6 +8,7 @@ import pexpect
 import pytest
 
 from harness import ROOT, RUN_QEMU, read_text, run_script, run_verge, spawn_verge
+from machines import needs_bochs
 from test_grub import make_iso, needs_grub
 from test_run_qemu import alive, children_of, term_mode, wait_for
 from test_scripts import Machine
@@ -16,7 +17,6 @@ from timing import HANDLER_INSTRUCTIONS, TIMING, build_guests
 HZ = 50000000
 EVENT_CHARGE = 3  # 50 ns, rounded up
 HOSTILE = "build/guests/hostile.elf32"
-needs_bochs = pytest.mark.skipif(not shutil.which("bochs-bin"), reason="needs bochs, bochs-term, bochsbios and vgabios")
 
 
 @pytest.fixture(scope="module", autouse=True)
