@@ -64,7 +64,8 @@ class Comparison:
         self.pages_seen = set()
         self.registers_left_out = 0
         self.difference = None
-        self._tainted = False  # registers hold a CPUID result that differed
+        self.first = None  # the pair of records that differs, where it is a pair
+        self._tainted = None  # where CPUID gave a result that differed, while registers hold it: cycles and RIP
         if left.keys() != right.keys():
             self.difference = f"VMs {sorted(left)} on the left, {sorted(right)} on the right"
             return
@@ -72,10 +73,11 @@ class Comparison:
             self.difference = self.difference or self._compare(vm, left[vm], right[vm])
 
     def _compare(self, vm, left, right):
-        self._tainted = False
+        self._tainted = None
         for index, (a, b) in enumerate(zip(left, right)):
             fault = self._fault(a, b)
             if fault:
+                self.first = (a, b)
                 context = "".join(f"    both  {show(r)}\n" for r in left[max(0, index - CONTEXT):index])
                 return f"vm{vm}, record {index}: {fault}\n{context}    left  {show(a)}\n    right {show(b)}"
             self.records += 1
@@ -103,7 +105,7 @@ class Comparison:
             return True
         if a.event == "cpuid" and a.arguments[0] == b.arguments[0] in self.cpuid and (self._tainted or a.arguments[1] == b.arguments[1]):
             self.cpuid_seen.add(a.arguments[0])
-            self._tainted = True
+            self._tainted = (a.cycles, a.rip)
             return True
         if a.event == "page" and a.arguments[0] == b.arguments[0] and a.arguments[0] in self.pages:
             self.pages_seen.add(a.arguments[0])
@@ -112,8 +114,9 @@ class Comparison:
 
     def _registers_fault(self, a, b):
         if a.registers == b.registers:
-            # A leaf's own record has the registers from before its result.
-            self._tainted = self._tainted and a.event == "cpuid"
+            # CPUID's own record, and that of a trap behind it, have the registers from before its result.
+            if self._tainted != (a.cycles, a.rip):
+                self._tainted = None
             return None
         if self.cycles or self._tainted:
             self.registers_left_out += 1

@@ -7,7 +7,7 @@ static const struct {
 } tests[] = {
     {"pit", test_pit},       {"work", test_work},   {"continuity", test_continuity},
     {"clocks", test_clocks}, {"count", test_count}, {"spin", test_spin},
-    {"busy", test_busy},     {"bench", test_bench},
+    {"busy", test_busy},     {"bench", test_bench}, {"cpuid", test_cpuid},
 };
 
 static const struct {

@@ -17,6 +17,7 @@ bool test_work(void);
 bool test_continuity(void);
 bool test_clocks(void);
 bool test_count(void);
+bool test_cpuid(void);
 bool test_spin(void);
 bool test_busy(void);
 bool test_bench(void);
