@@ -75,12 +75,6 @@ def test_bochs_failure_is_no_verdict():
 
 
 @needs_bochs
-def test_intel_has_no_backend_yet():
-    run = run_script([RUN_QEMU, "--cpu", "intel", "--clock", "--timeout", "60"], 90)
-    assert run.code == 125 and "this CPU has no AMD SVM" in run.err and "power-off, code 125" in run.err
-
-
-@needs_bochs
 def test_time_out():
     run = bochs("spin", expect=124, timeout=3)
     assert "time-out after 3 s" in run.err and "free" in run.err.split("time-out")[1]
