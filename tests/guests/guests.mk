@@ -18,7 +18,7 @@ $(BUILD)/guests/obj/%.c.o: %.c $(GUEST_DIR)/guests.mk
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/guests/obj/%.asm.o: %.asm $(GUEST_DIR)/lib/try.inc
+$(BUILD)/guests/obj/%.asm.o: %.asm $(wildcard $(GUEST_DIR)/*/*.inc)
 	@mkdir -p $(@D)
 	$(NASM) -f elf64 -o $@ $<
 
