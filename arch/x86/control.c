@@ -12,7 +12,7 @@ bool control_write_cr0(const struct control_state *now, uint64_t value, uint64_t
     if (value >> 32 || (paging && !(value & CR0_PE)) || (value & CR0_NW && !(value & CR0_CD)))
         return false;
     if (paging && !was_paging && now->efer & EFER_LME) {
-        if (!(now->cr4 & CR4_PAE) || now->long_code_segment)
+        if (!(now->cr4 & CR4_PAE) || now->long_code_segment || now->short_tss)
             return false;
         new_efer |= EFER_LMA;
     }

@@ -7,6 +7,7 @@
 struct control_state {
     uint64_t cr0, cr3, cr4, efer;
     bool long_code_segment; /* CS.L, whatever the mode */
+    bool short_tss;         /* TR has a 16-bit TSS, on a CPU that lets none into long mode (Intel) */
 };
 
 /*

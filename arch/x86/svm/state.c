@@ -129,8 +129,11 @@ unsigned svm_vcpu_cpl(const struct vcpu *vcpu)
 
 static struct control_state control_state(const struct vmcb *vmcb)
 {
-    return (struct control_state){vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer & ~EFER_SVME,
-                                  vmcb->cs.attributes & SEGMENT_ATTRIBUTE_L};
+    return (struct control_state){.cr0 = vmcb->cr0,
+                                  .cr3 = vmcb->cr3,
+                                  .cr4 = vmcb->cr4,
+                                  .efer = vmcb->efer & ~EFER_SVME,
+                                  .long_code_segment = vmcb->cs.attributes & SEGMENT_ATTRIBUTE_L};
 }
 
 bool svm_vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)

@@ -10,8 +10,9 @@
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/vmx.h"
 
-#define CR0_GUESTS (CR0_MP | CR0_TS)
-#define CR4_VMXE   BIT64(13)
+#define CR0_GUESTS      (CR0_MP | CR0_TS)
+#define CR4_VMXE        BIT64(13)
+#define TYPE_TSS16_BUSY 3u
 
 /* Attributes of api/vcpu.h and access rights of the VMCS: bits 8 to 11 stand at 12 to 15 there. */
 static uint32_t rights_of(uint16_t attributes)
@@ -126,8 +127,15 @@ static void write_efer(uint64_t value)
 
 static struct control_state control_state(const struct vcpu *vcpu)
 {
-    return (struct control_state){vmx_vcpu_cr0(vcpu), vmx_vcpu_cr3(vcpu), vmx_vcpu_cr4(vcpu),
-                                  vmx_vcpu_efer(vcpu), code_rights(vcpu) & BIT(13)};
+    vmx_select(vcpu);
+    uint64_t tr = vmx_read(VMCS_GUEST_ES_RIGHTS + 2 * SEGMENT_TR);
+
+    return (struct control_state){.cr0 = vmx_vcpu_cr0(vcpu),
+                                  .cr3 = vmx_vcpu_cr3(vcpu),
+                                  .cr4 = vmx_vcpu_cr4(vcpu),
+                                  .efer = vmx_vcpu_efer(vcpu),
+                                  .long_code_segment = code_rights(vcpu) & BIT(13),
+                                  .short_tss = (tr & 0xF) == TYPE_TSS16_BUSY};
 }
 
 /*
