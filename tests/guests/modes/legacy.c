@@ -25,11 +25,7 @@ uint32_t legacy_tss[(IO_MAP + IO_BYTES + 4) / 4] __attribute__((aligned(256)));
 uint32_t legacy_tss2[26] __attribute__((aligned(128)));
 uint8_t legacy_data[4096] __attribute__((aligned(4096)));
 
-struct __attribute__((packed)) table_pointer {
-    uint16_t limit;
-    uint64_t base;
-};
-struct table_pointer legacy_gdt_pointer, legacy_idt_pointer;
+struct legacy_pointer legacy_gdt_pointer, legacy_idt_pointer;
 
 static uint32_t address(const volatile void *at)
 {
@@ -76,7 +72,7 @@ static void prepare_gdt(void)
         {SEL_DOWN32, data, 0x07FF, 0x409700},
         {SEL_READ_ONLY, data, 0xFFF, 0x409100},
         {SEL_EXECUTE_ONLY, 0, 0xFFFFF, BIG | 0x9900},
-        {SEL_SMALL, data, 0x0F, 0x409300},
+        {SEL_SMALL, data, 0x0F, 0x40F300},
         {SEL_TSS2, address(legacy_tss2), sizeof legacy_tss2 - 1, 0x8900},
         {SEL_CODE16, address(code16_start), 0xFFFF, 0x9B00},
         {SEL_DATA16, data, 0xFFFF, 0x9300},
@@ -129,14 +125,20 @@ void legacy_forbid_port(unsigned port)
     ((uint8_t *)legacy_tss)[IO_MAP + port / 8] |= (uint8_t)(1u << port % 8);
 }
 
+void legacy_call_gate(uint32_t offset)
+{
+    legacy_gdt[SEL_CALL_GATE >> 3] =
+        (offset & 0xFFFF) | (uint64_t)SEL_CODE32 << 16 | 0xEC00ull << 32 | (uint64_t)(offset >> 16) << 48;
+}
+
 void legacy_prepare(void)
 {
     prepare_gdt();
     prepare_idt();
     prepare_tss();
     prepare_paging();
-    legacy_gdt_pointer = (struct table_pointer){sizeof legacy_gdt - 1, address(legacy_gdt)};
-    legacy_idt_pointer = (struct table_pointer){sizeof legacy_idt - 1, address(legacy_idt)};
+    legacy_gdt_pointer = (struct legacy_pointer){sizeof legacy_gdt - 1, address(legacy_gdt)};
+    legacy_idt_pointer = (struct legacy_pointer){sizeof legacy_idt - 1, address(legacy_idt)};
     for (size_t i = 0; i < sizeof legacy_data; i++)
         legacy_data[i] = (uint8_t)(i * 7 + (i >> 8));
     legacy_services = legacy_irqs = 0;

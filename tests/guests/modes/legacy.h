@@ -11,7 +11,8 @@
 #include "tests/guests/modes/legacy_numbers.h"
 #include "tests/guests/modes/modes.h"
 
-/* In the order of the trap handler's stack (legacy.asm); `inner` is what a frame from V86 mode has besides. */
+/* In the order of the trap handler's stack (legacy.asm); `inner` is what a frame from V86 mode has besides.
+ */
 struct legacy_state {
     uint32_t gs, fs, es, ds; /* as the handler found them */
     uint32_t edi, esi, ebp, handler_esp, ebx, edx, ecx, eax;
@@ -38,11 +39,19 @@ extern uint32_t legacy_services, legacy_irqs;
  * dword's bits 8-15, flags (G, D, L, AVL) at 20-23. */
 void legacy_descriptor(unsigned selector, uint32_t base, uint32_t limit, uint32_t access);
 void legacy_gate(unsigned vector, unsigned selector, uint32_t offset, unsigned type);
-void legacy_prepare(void); /* everything as it was at first */
+void legacy_prepare(void);          /* everything as it was at first */
 extern uint32_t legacy_table[1024]; /* 4 KB pages of the first 4 MB under LEGACY_PAGED */
 extern uint32_t legacy_tss[], legacy_tss2[];
 void legacy_forbid_port(unsigned port); /* below 400h; all others are allowed */
 extern uint8_t legacy_data[4096];
+
+/* SEL_CALL_GATE leads ring 3 to here, in ring 0. */
+void legacy_call_gate(uint32_t offset);
+struct __attribute__((packed)) legacy_pointer {
+    uint16_t limit;
+    uint64_t base;
+};
+extern struct legacy_pointer legacy_gdt_pointer, legacy_idt_pointer;
 
 /* One trial and what should come of it; `error` counts with a vector that has one. */
 struct legacy_case {

@@ -59,9 +59,11 @@ static const struct {
     const char *name;
     void (*run)(void);
 } groups[] = {
-    {"trip", check_trip},         {"exceptions", check_exceptions}, {"shadows", check_shadows},
-    {"steps", check_steps},       {"strings", check_strings},       {"registers", check_registers},
+    {"trip", check_trip},         {"exceptions", check_exceptions},
+    {"shadows", check_shadows},   {"steps", check_steps},
+    {"strings", check_strings},   {"registers", check_registers},
     {"patching", check_patching}, {"v86", check_v86},
+    {"segments", check_segments},
 };
 
 bool guest_run(void)

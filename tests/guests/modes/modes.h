@@ -8,8 +8,8 @@
 void check(bool good, const char *what, uint64_t is, uint64_t wanted);
 
 /*
- * A check that an emulator is known to fail, by the limit's name (README.md): NULL is a plain check. Where the
- * word xfail= lists the name, failing prints `XFAIL name: what` and is no failure, passing prints XPASS.
+ * A check that an emulator is known to fail, by the limit's name (README.md): NULL is a plain check. Where
+ * the word xfail= lists the name, failing prints `XFAIL name: what` and is no failure, passing prints XPASS.
  */
 void check_limited(const char *limit, bool good, const char *what, uint64_t is, uint64_t wanted);
 /* For what can't even be tried there: true, with an XFAIL line, where xfail= lists the name. */
@@ -26,6 +26,7 @@ void check_strings(void);    /* INS, OUTS: prefixes, direction, count 0 */
 void check_registers(void);  /* what IN, CPUID, RDMSR and memory forms do to the rest of a register */
 void check_patching(void);   /* self-modifying code */
 void check_v86(void);        /* virtual-8086 mode */
+void check_segments(void);   /* base, limit, attributes, rings, through exits and mode changes */
 
 /* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */
 uint64_t unclaimed_memory(void);
