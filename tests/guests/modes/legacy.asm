@@ -208,8 +208,6 @@ caught:                                 ; the stack may be a 16-bit one with a b
     je .irq
     cmp eax, LEGACY_SERVICE
     je .service
-    cmp eax, LEGACY_GATE16
-    je .gate16
     mov edi, now
     call take_state
     mov eax, cr2
@@ -224,15 +222,6 @@ caught:                                 ; the stack may be a 16-bit one with a b
 .service:
     inc dword [legacy_services]
     jmp .return
-.gate16:                                ; FLAGS, CS, IP as words: 4 bytes of the error code and vector are ours
-    inc dword [legacy_services]
-    pop gs
-    pop fs
-    pop es
-    pop ds
-    popad
-    add esp, 8
-    o16 iret
 .return:
     mov edi, legacy_serviced
     call take_state

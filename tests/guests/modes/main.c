@@ -63,7 +63,7 @@ static const struct {
     {"shadows", check_shadows},   {"steps", check_steps},
     {"strings", check_strings},   {"registers", check_registers},
     {"patching", check_patching}, {"v86", check_v86},
-    {"segments", check_segments},
+    {"segments", check_segments},     {"sixteen", check_sixteen},
 };
 
 bool guest_run(void)
