@@ -166,6 +166,7 @@ bool svm_vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
 void svm_vcpu_set_cr2(struct vcpu *vcpu, uint64_t value)
 {
     vcpu->backend->vmcb->cr2 = value;
+    write_cr2(value); /* VMRUN of Bochs 2.7 doesn't load it */
     svm_dirty(vcpu, CLEAN_CR2);
 }
 

@@ -114,6 +114,7 @@ void svm_vcpu_switch(struct vcpu *from, struct vcpu *to)
         hands_forget_branches();
     }
     hands_load(&to->backend->hands);
+    write_cr2(to->backend->vmcb->cr2); /* VMRUN of Bochs 2.7 doesn't load it */
     if (to->nested->shared_tag)
         nested_owe_flush(to->nested);
     holder = to;
