@@ -31,6 +31,11 @@ void idt_present(unsigned vector, bool present)
     idt[vector].type = present ? 0x8E : 0x0E;
 }
 
+void idt_stack(unsigned vector, unsigned ist)
+{
+    idt[vector].ist = (uint8_t)ist;
+}
+
 void idt_start(void)
 {
     for (unsigned v = 0; v < 256; v++)

@@ -64,7 +64,7 @@ static const struct {
     {"strings", check_strings},   {"registers", check_registers},
     {"patching", check_patching}, {"v86", check_v86},
     {"segments", check_segments},     {"sixteen", check_sixteen},
-    {"real", check_real},
+    {"real", check_real},         {"faults", check_faults},
 };
 
 bool guest_run(void)

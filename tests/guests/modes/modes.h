@@ -28,6 +28,7 @@ void check_patching(void);   /* self-modifying code */
 void check_v86(void);        /* virtual-8086 mode */
 void check_sixteen(void);  /* 16-bit protected mode, with paging too */
 void check_real(void);       /* real mode, with 4 GB segments too */
+void check_faults(void);     /* error codes and double faults, 32-bit */
 void check_segments(void);   /* base, limit, attributes, rings, through exits and mode changes */
 
 /* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */

@@ -112,7 +112,7 @@ static void check_flags(enum legacy_paging paging)
     same("V86 PUSHFD shows no VM", s->eax & EFLAGS_VM, 0);
 }
 
-static void check_faults(enum legacy_paging paging)
+static void check_v86_faults(enum legacy_paging paging)
 {
     static const struct legacy_case cases[] = {
         {"V86 #DE", v86_divide, 0, 0, NULL},
@@ -213,7 +213,7 @@ void check_v86(void)
     for (unsigned paging = LEGACY_FLAT; paging <= LEGACY_PAE; paging++) {
         check_frame((enum legacy_paging)paging);
         check_denied_ports((enum legacy_paging)paging);
-        check_faults((enum legacy_paging)paging);
+        check_v86_faults((enum legacy_paging)paging);
         if (limited("v86_exit", "ports, IF = 1, CPUID and interrupts in V86 mode"))
             continue;
         check_flags((enum legacy_paging)paging);
