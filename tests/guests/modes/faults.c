@@ -68,7 +68,8 @@ static void check_double_fault(void)
     legacy_idt[11] = np;
 }
 
-static void check_page_fault(const char *name, legacy_code *code, uint64_t entry, uint32_t error, uint32_t cr2)
+static void check_page_fault(const char *name, legacy_code *code, uint64_t entry, uint32_t error,
+                             uint32_t cr2)
 {
     struct legacy_state s;
     uint64_t *at = &page_directories[PAGE >> 21], *nx = &page_directories[NX_PAGE >> 21];

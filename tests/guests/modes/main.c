@@ -63,8 +63,9 @@ static const struct {
     {"shadows", check_shadows},   {"steps", check_steps},
     {"strings", check_strings},   {"registers", check_registers},
     {"patching", check_patching}, {"v86", check_v86},
-    {"segments", check_segments},     {"sixteen", check_sixteen},
+    {"segments", check_segments}, {"sixteen", check_sixteen},
     {"real", check_real},         {"faults", check_faults},
+    {"ports", check_ports},       {"restart", check_restart},
 };
 
 bool guest_run(void)

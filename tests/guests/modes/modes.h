@@ -26,9 +26,11 @@ void check_strings(void);    /* INS, OUTS: prefixes, direction, count 0 */
 void check_registers(void);  /* what IN, CPUID, RDMSR and memory forms do to the rest of a register */
 void check_patching(void);   /* self-modifying code */
 void check_v86(void);        /* virtual-8086 mode */
-void check_sixteen(void);  /* 16-bit protected mode, with paging too */
+void check_sixteen(void);    /* 16-bit protected mode, with paging too */
 void check_real(void);       /* real mode, with 4 GB segments too */
 void check_faults(void);     /* error codes and double faults, 32-bit */
+void check_ports(void);      /* INS, OUTS: all prefixes, in 64-, 32- and 16-bit code */
+void check_restart(void);    /* REP INS and OUTS cut in two */
 void check_segments(void);   /* base, limit, attributes, rings, through exits and mode changes */
 
 /* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */

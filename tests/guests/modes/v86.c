@@ -81,7 +81,7 @@ static void check_denied_ports(enum legacy_paging paging)
     same("V86 IN forbidden: nothing done", results[0].eax, 0x12345678);
 }
 
-static void check_ports(enum legacy_paging paging)
+static void check_v86_ports(enum legacy_paging paging)
 {
     const struct legacy_state *s = run(paging, v86_ports);
     same("V86 IN, OUT allowed", s->vector, LEGACY_STOP);
@@ -217,7 +217,7 @@ void check_v86(void)
         if (limited("v86_exit", "ports, IF = 1, CPUID and interrupts in V86 mode"))
             continue;
         check_flags((enum legacy_paging)paging);
-        check_ports((enum legacy_paging)paging);
+        check_v86_ports((enum legacy_paging)paging);
         check_interrupts((enum legacy_paging)paging);
     }
     check_memory();
