@@ -66,6 +66,7 @@ static const struct {
     {"segments", check_segments}, {"sixteen", check_sixteen},
     {"real", check_real},         {"faults", check_faults},
     {"ports", check_ports},       {"restart", check_restart},
+    {"forms", check_forms},
 };
 
 bool guest_run(void)
