@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs all tests: lints, host unit tests, fuzzers for a short fixed time, and the integration tests under QEMU.
+# Runs all tests: lints, host unit tests, fuzzers for a short fixed time, and the integration tests under QEMU and Bochs.
 # Here: options and missing tools; the rest is tools/run_tests.py. Its last line is `N passed, N failed`; status 0 only if
 # something passed and nothing failed, 125 when the tests could not be run.
 set -u -o pipefail
@@ -22,7 +22,7 @@ usage() {
 USAGE
 }
 
-arguments=() purposes=(qemu run build test)
+arguments=() purposes=(qemu bochs run build test)
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage; exit 0 ;;
