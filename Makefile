@@ -98,9 +98,12 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libverge-host.a $(wildcard tests/unit/*
 unit: $(UNIT_BIN) ## build and run the host unit tests (ASan, UBSan)
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
 
-.PHONY: bench coverage mutants format lint
+.PHONY: bench bench-bochs coverage mutants format lint
 bench: $(BUILD)/verge.elf32 guests ## what exits, boot and image cost, into build/bench.json; fails beyond a limit
 	python3 -B tools/bench.py
+
+bench-bochs: $(BUILD)/verge.elf32 guests ## the same under Bochs: VT-x by both timers, SVM
+	for machine in skylake skylake-preempt ryzen; do python3 -B tools/bench.py --machine $$machine --json $(BUILD)/bench-$$machine.json || exit; done
 
 coverage: ## line coverage of devices/ and the time core by the unit tests; fails below 90 %
 	python3 -B tools/coverage.py --build $(BUILD)/coverage

@@ -72,3 +72,13 @@ def test_an_access_to_the_local_apic_is_seen(figures, tmp_path):
         qemu.terminate()
         qemu.wait()
     assert counts["lapic"] >= 1 and counts["again"] > 0, functions
+
+
+@pytest.mark.parametrize("machine", ["skylake", "skylake-preempt"])
+def test_on_vtx(machine, tmp_path):
+    """Under Bochs, where an instruction is a cycle too."""
+    timing.make("build/verge.elf32")
+    timing.build_guests()
+    done = subprocess.run([sys.executable, "-B", "tools/bench.py", "--machine", machine, "--json", tmp_path / "bench.json"], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and "exit.cpuid=" in done.stdout, done.stdout + done.stderr

@@ -44,7 +44,7 @@ void idt_start(void);
 void idt_set(unsigned vector, void *entry);
 void idt_present(unsigned vector, bool present);
 void idt_stack(unsigned vector, unsigned ist); /* 0: the current stack */
-extern void *const trap_stubs[256]; /* the entries of the untimed kind */
+extern void *const trap_stubs[256];            /* the entries of the untimed kind */
 /* Called for every trap that is not timed; NULL: the default (fixup, count, or a fatal report). Returns true
  * when it dealt with it. */
 extern bool (*trap_hook)(struct trap_frame *frame);
