@@ -66,7 +66,7 @@ static const struct {
     {"segments", check_segments}, {"sixteen", check_sixteen},
     {"real", check_real},         {"faults", check_faults},
     {"ports", check_ports},       {"restart", check_restart},
-    {"forms", check_forms},
+    {"forms", check_forms},       {"ends", check_ends},
 };
 
 bool guest_run(void)

@@ -32,6 +32,7 @@ void check_faults(void);     /* error codes and double faults, 32-bit */
 void check_ports(void);      /* INS, OUTS: all prefixes, in 64-, 32- and 16-bit code */
 void check_restart(void);    /* REP INS and OUTS cut in two */
 void check_forms(void);      /* memory that traps, by every instruction form */
+void check_ends(void);       /* end=NAME: what must end the guest */
 void check_segments(void);   /* base, limit, attributes, rings, through exits and mode changes */
 
 /* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */
