@@ -59,14 +59,25 @@ static const struct {
     const char *name;
     void (*run)(void);
 } groups[] = {
-    {"trip", check_trip},         {"exceptions", check_exceptions},
-    {"shadows", check_shadows},   {"steps", check_steps},
-    {"strings", check_strings},   {"registers", check_registers},
-    {"patching", check_patching}, {"v86", check_v86},
-    {"segments", check_segments}, {"sixteen", check_sixteen},
-    {"real", check_real},         {"faults", check_faults},
-    {"ports", check_ports},       {"restart", check_restart},
-    {"forms", check_forms},       {"ends", check_ends},
+    {"trip", check_trip},
+    {"exceptions", check_exceptions},
+    {"shadows", check_shadows},
+    {"steps", check_steps},
+    {"strings", check_strings},
+    {"registers", check_registers},
+    {"patching", check_patching},
+    {"v86", check_v86},
+    {"segments", check_segments},
+    {"sixteen", check_sixteen},
+    {"real", check_real},
+    {"faults", check_faults},
+    {"ports", check_ports},
+    {"restart", check_restart},
+    {"forms", check_forms},
+    {"ends", check_ends},
+    {"compatibility", check_compat},
+    {"selfmod", check_selfmod},
+    {"nmi", check_nmi},
 };
 
 bool guest_run(void)
@@ -75,9 +86,10 @@ bool guest_run(void)
     for (size_t i = 0; i < ARRAY_LENGTH(groups); i++) {
         if (word_text("only") && !word_is("only", groups[i].name))
             continue;
-        uint64_t before = passed_checks;
+        uint64_t before = passed_checks, failed_before = failed_checks;
         groups[i].run();
-        print("modes %s: %lu checks passed\n", groups[i].name, passed_checks - before);
+        print("modes %s: %lu checks passed, %lu failed\n", groups[i].name, passed_checks - before,
+              failed_checks - failed_before);
     }
     bool good = !failed_checks && passed_checks;
     print("RESULT %s modes passed=%lu failed=%lu xfail=%lu\n", good ? "PASS" : "FAIL", passed_checks,

@@ -26,6 +26,7 @@ void check_strings(void);    /* INS, OUTS: prefixes, direction, count 0 */
 void check_registers(void);  /* what IN, CPUID, RDMSR and memory forms do to the rest of a register */
 void check_patching(void);   /* self-modifying code */
 void check_v86(void);        /* virtual-8086 mode */
+void check_compat(void);     /* compatibility mode, 32- and 16-bit */
 void check_sixteen(void);    /* 16-bit protected mode, with paging too */
 void check_real(void);       /* real mode, with 4 GB segments too */
 void check_faults(void);     /* error codes and double faults, 32-bit */
@@ -33,6 +34,8 @@ void check_ports(void);      /* INS, OUTS: all prefixes, in 64-, 32- and 16-bit 
 void check_restart(void);    /* REP INS and OUTS cut in two */
 void check_forms(void);      /* memory that traps, by every instruction form */
 void check_ends(void);       /* end=NAME: what must end the guest */
+void check_selfmod(void);    /* self-modifying code by all ways; instructions that exit, patched */
+void check_nmi(void);        /* INT 2, and that nothing else raises it */
 void check_segments(void);   /* base, limit, attributes, rings, through exits and mode changes */
 
 /* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */
