@@ -107,15 +107,23 @@ static __attribute__((noinline)) enum handled handle_in(struct vm *vm)
     return HANDLED_SKIP;
 }
 
+/* Width and direction, side by side, in one look. */
+static inline bool is_byte_in(const struct exit_port *port)
+{
+    const uint8_t wanted[2] = {1, true};
+
+    return __builtin_memcmp(&port->width, wanted, sizeof wanted) == 0;
+}
+
 /* A byte from a region that takes bytes is the plain case. */
 static enum handled handle_port(struct vm *vm)
 {
     const struct exit *exit = &vm->vcpu.exit;
 
-    if (!exit->port.in)
-        return handle_out(vm);
+    if (!is_byte_in(&exit->port))
+        return exit->port.in ? handle_in(vm) : handle_out(vm);
     const struct bus_region *region = bus_port_region(&vm->ports, exit->port.port);
-    if (__builtin_expect(exit->port.width != 1 || !region, 0) || __builtin_expect(!(region->widths & 1), 0))
+    if (__builtin_expect(!region, 0) || __builtin_expect(!(region->widths & 1), 0))
         return handle_in(vm);
     uint64_t value = region->ops->read(region->opaque, exit->port.port - region->base, 1);
     *(uint8_t *)vm->vcpu.gpr[REG_RAX] = (uint8_t)value; /* AL */

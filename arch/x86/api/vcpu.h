@@ -121,6 +121,7 @@ struct exit_port {
     uint8_t width; /* bytes */
     bool in;
 };
+_Static_assert(offsetof(struct exit_port, in) == offsetof(struct exit_port, width) + 1, "side by side");
 
 struct exit {
     enum exit_kind kind;

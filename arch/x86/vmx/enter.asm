@@ -16,13 +16,14 @@ section .text
 bits 64
 global vmx_launch
 global vmx_resume
+global vmx_resume_unarmed
 global vmx_exit_point
 extern vmx_left
 extern vmx_not_entered
 
-; void %1(struct vmx_switch *rdi), which enters by %2. Interrupts are off; all registers of the guest but RSP pass through rdi->gpr. None of
+; void %1(struct vmx_switch *rdi), which enters by %2; %3: it may arm the one-shot. Interrupts are off; all registers of the guest but RSP pass through rdi->gpr. None of
 ; the caller's is saved but RBP: vcpu_run() says so to the compiler.
-%macro ENTER 2
+%macro ENTER 3
 align 64
 %1:
     push rbp
@@ -44,12 +45,14 @@ align 64
     mov r13, [rdi + VX_GPR + 13 * 8]
     mov r14, [rdi + VX_GPR + 14 * 8]
     mov r15, [rdi + VX_GPR + 15 * 8]
+%if %3
     mov ecx, [rdi + VX_ARM_COUNT]
     test ecx, ecx
     jz .armed
     mov rdx, [rdi + VX_TIMER_REGISTER]
     mov [rdx], ecx
 .armed:
+%endif
     rdtsc                               ; T0
     shl rdx, 32
     or rax, rdx
@@ -69,8 +72,9 @@ align 64
     jmp vmx_not_entered
 %endmacro
 
-    ENTER vmx_launch, vmlaunch
-    ENTER vmx_resume, vmresume
+    ENTER vmx_launch, vmlaunch, 1
+    ENTER vmx_resume, vmresume, 1
+    ENTER vmx_resume_unarmed, vmresume, 0
 
 align 64
 vmx_exit_point:

@@ -252,14 +252,6 @@ void vmx_vcpu_gather(struct vcpu *vcpu)
     vcpu->backend->rsp = vcpu->backend->held_rsp = vmx_read(VMCS_GUEST_RSP);
 }
 
-/* RSP is read by those exits alone whose handlers may need it. */
-static inline void read_registers(struct vcpu_backend *backend)
-{
-    backend->rip = backend->held_rip = vmx_read(VMCS_GUEST_RIP);
-    backend->rflags = backend->held_rflags = vmx_read(VMCS_GUEST_RFLAGS);
-    backend->shadow = backend->held_shadow = vmx_read(VMCS_GUEST_SHADOW);
-}
-
 /* No guest ran. */
 static void entry_failed(struct vcpu_backend *backend)
 {
@@ -274,7 +266,8 @@ static void entry_failed(struct vcpu_backend *backend)
 }
 
 /* An exit of the rare kinds, or one that needs more than the usual. */
-static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backend, uint32_t reason)
+static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backend, uint32_t reason,
+                                                     uint64_t shadow)
 {
     struct vcpu *vcpu = backend->vcpu;
     struct exit *exit = &vcpu->exit;
@@ -282,6 +275,9 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
     bool set = backend->armed, armed = backend->entry.arm_count;
 
     backend->reason = reason;
+    backend->shadow = backend->held_shadow = shadow;
+    if (shadow)
+        vcpu->attention = true; /* an entry without it takes for granted that there is none */
     if (reason & REASON_ENTRY_FAILED) {
         entry_failed(backend);
         return;
@@ -307,14 +303,17 @@ void vmx_left(struct vmx_switch *state)
     struct vcpu_backend *backend = container_of(state, struct vcpu_backend, entry);
     struct exit *exit = &backend->vcpu->exit;
     uint32_t reason = (uint32_t)vmx_read(VMCS_EXIT_REASON);
-    int64_t overhead = backend->entry_cost + figures.exit[CLASS_INSTRUCTION];
-    int64_t consumed = (int64_t)(state->t1 - state->t0) - overhead;
+    uint64_t shadow = vmx_read(VMCS_GUEST_SHADOW);
 
     exit->entered = state->t0;
     exit->left = state->t1;
-    read_registers(backend);
-    if (__builtin_expect(reason >= REASONS || !plain_kinds[reason] || consumed < 0 || backend->armed, 0)) {
-        left_otherwise(backend, reason);
+    backend->rip = backend->held_rip = vmx_read(VMCS_GUEST_RIP);
+    backend->rflags = backend->held_rflags = vmx_read(VMCS_GUEST_RFLAGS);
+    int64_t overhead = backend->entry_cost + figures.exit[CLASS_INSTRUCTION];
+    int64_t consumed = (int64_t)(state->t1 - state->t0) - overhead;
+    if (__builtin_expect(consumed < 0 || shadow | backend->armed || reason >= REASONS || !plain_kinds[reason],
+                         0)) {
+        left_otherwise(backend, reason, shadow);
         return;
     }
     exit->overhead = (uint64_t)overhead;

@@ -17,6 +17,7 @@ struct vmx_switch {
  * vmx_left() after its exit. All registers but RSP and RBP are changed when that returns. */
 void vmx_launch(struct vmx_switch *state);
 void vmx_resume(struct vmx_switch *state);
+void vmx_resume_unarmed(struct vmx_switch *state); /* without looking at arm_count */
 
 /* Where exits arrive: the VMCS's host RIP. */
 void vmx_exit_point(void);

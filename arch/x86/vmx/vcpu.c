@@ -480,6 +480,7 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t
     if (refused(vcpu))
         return;
     write_registers(backend);
+    backend->shadow = backend->held_shadow = 0; /* the next exit says what has become of it */
     if (preempts(backend)) {
         if (!preemption_in_time(backend, vcpu, distance) || !vcpu->exit.length)
             place_preemption_timer(backend, vcpu, distance);
@@ -507,15 +508,13 @@ void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
     struct vcpu_backend *backend = vcpu->backend;
 
-    if (__builtin_expect(vcpu->attention || backend->shadow != backend->held_shadow ||
-                             !timer_in_time(backend, vcpu, distance),
-                         0)) {
+    if (__builtin_expect(vcpu->attention || !timer_in_time(backend, vcpu, distance), 0)) {
         enter_prepared(vcpu, tsc, distance);
         return;
     }
-    CHECK(!registers_changed(backend));
+    CHECK(!registers_changed(backend) && !backend->shadow && !backend->held_shadow);
     place_rest(backend, tsc);
-    vmx_resume(&backend->entry); /* a first entry asks for attention */
+    vmx_resume_unarmed(&backend->entry); /* a first entry asks for attention */
 }
 
 /* ---- for calibration ---- */
@@ -542,6 +541,7 @@ uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)
     write_registers(backend);
     write_rip(backend);
     write_shadow(backend);
+    backend->shadow = 0;
     vmx_write(VMCS_ENTRY_EVENT, setting->inject ? EVENT_VALID | setting->vector : 0);
     backend->entry_cost = 0;
     state->tsc_base = 0;
