@@ -149,7 +149,7 @@ real_code:                              ; still protected, 16-bit
     mov ecx, 0x12345678                 ; no such MSR
     CAUGHT 14, rdmsr
     mov bp, 0x8000
-    CAUGHT 15, mov [bp + 0x7FFE], eax   ; by SS
+    CAUGHT 15, mov eax, [bp + 0x7FFE]   ; by SS
     mov bp, [cs:AT(saved_bp)]
     mov ax, 0xFFFF                      ; the HMA
     mov ds, ax
