@@ -1,17 +1,13 @@
-"""The modes guest's groups, and what each emulator's own CPU is known to do otherwise than the manuals say (tests/guests/README.md)."""
+"""The modes guest: its groups, its ends, and the words that name a machine's limits to it (machines.py, tests/guests/README.md)."""
+from machines import MACHINES
+
 MODES = "build/guests/modes.elf32"
-MACHINES = ("qemu", "skylake", "haswell", "ryzen")
 GROUPS = ("trip", "exceptions", "shadows", "steps", "strings", "registers", "patching", "v86", "segments", "compatibility", "sixteen", "real",
           "faults", "ports", "restart", "forms", "selfmod", "nmi")
-# xfail= of each machine: the checks still run, unless the emulator itself would end.
-LIMITS = {
-    "qemu": ("segment_limits", "alignment_check", "reserved_bit", "icebp"),
-    "skylake": (),
-    "haswell": (),
-    "ryzen": ("v86_exit", "step_over_exit"),
-    "bare": ("segment_limits", "alignment_check", "reserved_bit", "icebp", "port61_enables"),
-}
-TRIPLE = {"triple64": "triple fault", "triple32": "triple fault", "triple_real": "triple fault"}
+# Limits that the guest itself knows; its own of bare QEMU.
+CHECK_LIMITS = ("segment_limits", "alignment_check", "reserved_bit", "icebp", "v86_exit", "step_over_exit")
+BARE_LIMITS = ("port61_enables",)
+TRIPLE = {name: "triple fault" for name in ("triple64", "triple32", "triple_real")}
 TASKS = {name: "hardware task switch, which Verge does not carry out"
          for name in ("task_jmp", "task_call", "task_gate", "task_interrupt", "task_iret")}
 MMIO = {**{"mmio_" + name: "unsupported instruction on unmapped memory"
@@ -19,7 +15,13 @@ MMIO = {**{"mmio_" + name: "unsupported instruction on unmapped memory"
         "mmio_code": "executes where there is no memory",
         "mmio_tables": "has page tables or an exception's stack where there is no memory",
         "mmio_stack": "has page tables or an exception's stack where there is no memory"}
+ENDS = {**MMIO, **TASKS, **TRIPLE}
 
 
-def xfail(machine):
-    return "xfail=" + ",".join(LIMITS[machine])
+def limits_of(machine):
+    return [name for name in CHECK_LIMITS if name in MACHINES[machine].limits]
+
+
+def xfail(limits):
+    """The guest's word."""
+    return "xfail=" + ",".join(limits)

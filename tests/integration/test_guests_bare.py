@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 import harness
-from modes import xfail
+from modes import BARE_LIMITS, limits_of, xfail
 
 QEMU = ["qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-cpu", "qemu64,+pdpe1gb,+rdtscp", "-m", "64", "-display", "none", "-nodefaults",
         "-no-reboot", "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-rtc", "base=2000-01-01,clock=vm"]
@@ -67,7 +67,7 @@ def test_bench_and_busy(guests):
 
 
 def test_modes(guests):
-    run = run_bare(guests, "modes", "bare=1 " + xfail("bare"), more=["-vga", "std"])
+    run = run_bare(guests, "modes", "bare=1 " + xfail([*limits_of("qemu"), *BARE_LIMITS]), more=["-vga", "std"])
     assert run.value("failed") == 0 and "XPASS" not in run.out
 
 

@@ -100,6 +100,8 @@ static void check_rep_steps(void)
 
 void check_steps(void)
 {
+    if (limited("step_over_exit", "single steps over what exits"))
+        return;
     trap_hook = on_trap;
     step_count = 0;
     step_run();
