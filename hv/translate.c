@@ -1,11 +1,16 @@
 /* The guest's linear addresses; the contract is in translate.h. */
 #include "hv/translate.h"
 
-#define RFLAGS_AC BIT64(18)
+#define CR4_PAE     BIT64(5)
+#define EFER_LMA    BIT64(10)
+#define RFLAGS_AC   BIT64(18)
+#define PDPT_BYTES  32u
+#define NO_KEPT_GPA BIT64(63) /* above all memory */
 
 struct walker {
     struct vm *vm;
     struct fetch_cache *remember; /* NULL: don't */
+    uint64_t kept;                /* where the entries were loaded from that the CPU may keep */
 };
 
 static uint64_t read_entry(void *opaque, uint64_t gpa, unsigned size)
@@ -13,6 +18,9 @@ static uint64_t read_entry(void *opaque, uint64_t gpa, unsigned size)
     struct walker *walker = opaque;
     uint64_t value = 0;
 
+    if (gpa - walker->kept < PDPT_BYTES &&
+        vcpu_kept_pdpte(&walker->vm->vcpu, (unsigned)(gpa - walker->kept) / 8, &value))
+        return value;
     if (!guest_mem_read(&walker->vm->memory, gpa, &value, size))
         return UINT64_MAX;
     if (walker->remember) {
@@ -57,7 +65,9 @@ static enum walk_status walk(struct walker *walker, uint64_t linear, enum walk_a
         .global_bit_reserved = walker->vm->amd,
     };
     const struct walk_memory memory = {read_entry, update_entry, walker};
+    bool pae = context.cr4 & CR4_PAE && !(context.efer & EFER_LMA);
 
+    walker->kept = pae ? context.cr3 & 0xFFFFFFE0 : NO_KEPT_GPA;
     return guest_walk(&context, &memory, linear, access, result);
 }
 

@@ -138,6 +138,7 @@ struct backend {
     bool (*set_msr)(struct vcpu *vcpu, uint32_t index, uint64_t value);
     bool (*set_xcr0)(struct vcpu *vcpu, uint64_t value);
     uint64_t (*xcr0)(const struct vcpu *vcpu);
+    bool (*kept_pdpte)(const struct vcpu *vcpu, unsigned index, uint64_t *entry); /* NULL: keeps none */
 
     /* Tags for address spaces, 0 not counted; and the format of nested tables (nested.c). */
     uint32_t (*tags)(void);

@@ -151,6 +151,11 @@ bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
     return cpu_backend.set_xcr0(vcpu, value);
 }
 
+bool vcpu_kept_pdpte(const struct vcpu *vcpu, unsigned index, uint64_t *entry)
+{
+    return cpu_backend.kept_pdpte && cpu_backend.kept_pdpte(vcpu, index, entry);
+}
+
 uint64_t vcpu_xcr0(const struct vcpu *vcpu)
 {
     return cpu_backend.xcr0(vcpu);

@@ -281,6 +281,11 @@ unsigned vcpu_read_msr(struct vcpu *vcpu, uint32_t index);
 /* False: not one of them, or a value that gives #GP. */
 bool vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value);
 bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value);
+
+/* The four entries of PAE paging outside long mode that the CPU keeps since CR3 was loaded. False: this CPU
+ * keeps none, a walk reads them from memory (AMD under nested paging). */
+bool vcpu_kept_pdpte(const struct vcpu *vcpu, unsigned index, uint64_t *entry);
+
 uint64_t vcpu_xcr0(const struct vcpu *vcpu);
 
 /* CPUID of the physical CPU. */

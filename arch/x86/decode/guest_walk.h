@@ -4,9 +4,9 @@
  * (with PSE and PSE-36), PAE, 4 levels, and 5 levels when CR4.LA57 is set. Pure: registers come in a struct,
  * memory through two callbacks. Called by the run loop around insn_execute().
  *
- * Left out: protection keys (hidden in CPUID), shadow stacks, PDPTEs cached at the load of CR3 (PAE reads
- * them from memory at each walk, as AMD CPUs do for guests with nested paging), segmentation and the
- * canonical check's exception (the caller's).
+ * Left out: protection keys (hidden in CPUID), shadow stacks, segmentation and the canonical check's
+ * exception (the caller's). PAE reads its PDPTEs at each walk, as AMD CPUs do for guests with nested paging;
+ * where the CPU keeps those that were loaded with CR3 (Intel), the callback gives them.
  *
  * Choices where manuals leave room (tests/unit/test_guest_walk.c: choices):
  *  1. Accessed and Dirty bits are written only when the whole walk has succeeded, upper levels first; a

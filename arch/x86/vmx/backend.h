@@ -106,6 +106,7 @@ unsigned vmx_vcpu_read_msr(struct vcpu *vcpu, uint32_t index);
 bool vmx_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value);
 bool vmx_vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value);
 uint64_t vmx_vcpu_xcr0(const struct vcpu *vcpu);
+bool vmx_vcpu_kept_pdpte(const struct vcpu *vcpu, unsigned index, uint64_t *entry);
 
 /* For calibration (struct backend). */
 void vmx_bare_set(struct vcpu *vcpu, const struct bare_setting *setting);

@@ -175,6 +175,13 @@ static void load_pdptes(struct vcpu *vcpu)
         vmx_write(VMCS_GUEST_PDPTE0 + 2 * i, entries ? entries[i] : 0);
 }
 
+bool vmx_vcpu_kept_pdpte(const struct vcpu *vcpu, unsigned index, uint64_t *entry)
+{
+    vmx_select(vcpu);
+    *entry = vmx_read(VMCS_GUEST_PDPTE0 + 2 * index);
+    return true;
+}
+
 bool vmx_vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
 {
     struct control_state now = control_state(vcpu);

@@ -214,6 +214,7 @@ const struct backend vmx_backend = {
     .set_msr = vmx_vcpu_set_msr,
     .set_xcr0 = vmx_vcpu_set_xcr0,
     .xcr0 = vmx_vcpu_xcr0,
+    .kept_pdpte = vmx_vcpu_kept_pdpte,
     .tags = tags,
     .nested_format = &nested_format,
     .bare_set = vmx_bare_set,
