@@ -13,7 +13,7 @@ TSS_LINK  equ 0
 PAGE      equ 0x40000000                ; what faults.c maps as it likes, under LEGACY_PAE
 NX_PAGE   equ 0x40200000
 
-extern legacy_to_user, legacy_tss, legacy_data
+extern legacy_to_user, legacy_tss, legacy_data, legacy_pointers
 bits 32
 section .text
 
@@ -128,6 +128,32 @@ USER fault_pf_user_ins                  ; the port is not touched, the count is 
     mov ecx, 5
     mov edx, 0x2E0
     rep insb
+
+; ---- the four entries of PAE paging ----
+TRIAL fault_pdpte_cr3
+    or byte [legacy_pointers + 8], 2    ; reserved
+    mov eax, cr3
+    mov cr3, eax
+    ret
+TRIAL fault_pdpte_cr0
+    mov eax, cr0
+    and eax, 0x7FFFFFFF
+    mov cr0, eax
+    or byte [legacy_pointers + 8], 2
+    or eax, 1 << 31
+    mov cr0, eax
+    ret
+TRIAL fault_pdpte_kept                  ; the CPU keeps what it loaded, exits or not
+    mov byte [legacy_pointers + 8], 0
+    xor eax, eax
+    cpuid
+    in al, 0x61
+    mov eax, [PAGE]
+    mov edx, 0x600D
+    mov eax, cr3
+    mov cr3, eax
+    mov eax, [PAGE]
+    ret
 
 ; ---- alignment ----
 USER fault_ac

@@ -16,10 +16,11 @@ legacy_code fault_ts_link, fault_ts_null, fault_np_data, fault_np_code, fault_np
     fault_gp_beyond_ldt, fault_gp_data_as_code, fault_gp_null_code, fault_gp_ltr_busy, fault_gp_beyond_idt,
     fault_gp_cr4, fault_gp_cr0, fault_db_icebp, fault_bound, fault_df, fault_pf_read, fault_pf_write,
     fault_pf_protected, fault_pf_unprotected, fault_pf_fetch, fault_pf_nx, fault_pf_user_read,
-    fault_pf_user_write, fault_pf_user_ins, fault_ac, fault_ac_off, fault_ac_ring0, fault_set_am;
+    fault_pf_user_write, fault_pf_user_ins, fault_ac, fault_ac_off, fault_ac_ring0, fault_set_am,
+    fault_pdpte_cr3, fault_pdpte_cr0, fault_pdpte_kept;
 uint64_t fault_ist(void);
 void fault_ist_entry(void);
-extern uint64_t fault_ist_error, fault_ist_rip, page_directories[4 * 512], legacy_idt[];
+extern uint64_t fault_ist_error, fault_ist_rip, page_directories[4 * 512], legacy_idt[], legacy_pointers[4];
 
 static void same(const char *what, uint64_t is, uint64_t wanted)
 {
@@ -106,6 +107,35 @@ static void check_page_faults(void)
     same("write without CR0.WP", s.vector, LEGACY_RETURNED);
 }
 
+/* Intel's CPUs load and check four entries with CR3 (SDM vol. 3, "PDPTE Registers"); AMD's under nested
+ * paging read them when they walk (APM vol. 2, "Nested Paging and VMRUN/#VMEXIT"). */
+static void check_pdptes(void)
+{
+    static const struct {
+        const char *name;
+        legacy_code *code;
+        unsigned vector;
+    } cases[] = {
+        {"MOV CR3, reserved bit in a PDPTE", fault_pdpte_cr3, 13},
+        {"MOV CR0, reserved bit in a PDPTE", fault_pdpte_cr0, 13},
+        {"PDPTE changed, then CR3 loaded", fault_pdpte_kept, 14},
+    };
+    uint32_t r[4];
+    cpuid(0, r);
+    if (r[1] != 0x756E6547) /* "Genu" */
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct legacy_state s;
+        uint64_t was = legacy_pointers[1];
+        legacy_run(LEGACY_PAE, &cases[i].code, &s, 1);
+        legacy_pointers[1] = was;
+        same(cases[i].name, s.vector, cases[i].vector);
+        same(cases[i].name, s.error, 0);
+        if (cases[i].code == fault_pdpte_kept)
+            same("PDPTE changed in memory only", s.edx, 0x600D);
+    }
+}
+
 static void check_alignment(void)
 {
     legacy_code *const trials[] = {fault_set_am, fault_ac_off, fault_ac_ring0, fault_ac};
@@ -148,6 +178,7 @@ void check_faults(void)
     check_selectors();
     check_double_fault();
     check_page_faults();
+    check_pdptes();
     check_alignment();
     check_ist();
 }
