@@ -116,7 +116,7 @@ struct backend {
     uint64_t (*exit_code)(const struct vcpu *vcpu);
     const char *(*entry_fault)(const struct vcpu *vcpu);
     void (*check_at_entry)(struct vcpu *vcpu);
-    void (*gather)(struct vcpu *vcpu);
+    void (*gather)(const struct vcpu *vcpu);
 
     void (*get_control)(const struct vcpu *vcpu, struct vcpu_control *control);
     void (*set_control)(struct vcpu *vcpu, const struct vcpu_control *control);

@@ -46,7 +46,7 @@ const char *vcpu_entry_fault(const struct vcpu *vcpu)
     return cpu_backend.entry_fault(vcpu);
 }
 
-void vcpu_gather(struct vcpu *vcpu)
+void vcpu_gather(const struct vcpu *vcpu)
 {
     cpu_backend.gather(vcpu);
 }

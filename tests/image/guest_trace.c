@@ -30,6 +30,7 @@ static uint64_t checksum(uint64_t sum, const uint64_t *words, uint64_t count)
 
 void guest_trace_take(const struct vm *vm)
 {
+    vcpu_gather(&vm->vcpu);
     for (unsigned i = 0; i < REG_COUNT; i++)
         before.gpr[i] = *vm->vcpu.gpr[i];
     const uint64_t rest[] = {*vm->vcpu.rip, *vm->vcpu.rflags & FLAGS_SHOWN};

@@ -241,7 +241,7 @@ const char *vcpu_entry_fault(const struct vcpu *vcpu);
 
 /* RSP in gpr is read from the CPU only at exits whose handlers may need it: not for EXIT_PORT, EXIT_CPUID,
  * EXIT_HLT, EXIT_RDMSR and EXIT_WRMSR. Who shows or saves the registers calls this first. */
-void vcpu_gather(struct vcpu *vcpu);
+void vcpu_gather(const struct vcpu *vcpu);
 
 /*
  * Somebody else than the guest (a loader, a debugger) has set registers, or an event to deliver: the next

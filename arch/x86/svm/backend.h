@@ -54,7 +54,7 @@ const char *svm_vcpu_entry_fault(const struct vcpu *vcpu); /* entry_fault.c */
 /* What CPUs check at an entry; NULL: nothing is wrong. */
 const char *svm_find_fault(const struct vcpu *vcpu);
 void svm_vcpu_check_at_entry(struct vcpu *vcpu);
-void svm_vcpu_gather(struct vcpu *vcpu);
+void svm_vcpu_gather(const struct vcpu *vcpu);
 void svm_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void svm_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
 void svm_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment);

@@ -221,7 +221,7 @@ static inline void enter(struct vcpu_backend *backend, uint64_t tsc)
 }
 
 /* The VMCB holds them all. */
-void svm_vcpu_gather(struct vcpu *vcpu)
+void svm_vcpu_gather(const struct vcpu *vcpu)
 {
     (void)vcpu;
 }

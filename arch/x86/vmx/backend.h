@@ -85,7 +85,7 @@ const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu); /* entry_fault.c */
 /* What CPUs check at an entry; NULL: nothing is wrong. */
 const char *vmx_find_fault(const struct vcpu *vcpu);
 void vmx_vcpu_check_at_entry(struct vcpu *vcpu);
-void vmx_vcpu_gather(struct vcpu *vcpu);
+void vmx_vcpu_gather(const struct vcpu *vcpu);
 void vmx_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void vmx_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
 void vmx_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment);

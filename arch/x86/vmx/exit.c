@@ -246,7 +246,7 @@ static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_cla
     return backend->reason != REASON_TRIPLE_FAULT;
 }
 
-void vmx_vcpu_gather(struct vcpu *vcpu)
+void vmx_vcpu_gather(const struct vcpu *vcpu)
 {
     vmx_select(vcpu);
     vcpu->backend->rsp = vcpu->backend->held_rsp = vmx_read(VMCS_GUEST_RSP);
