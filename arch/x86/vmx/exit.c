@@ -241,7 +241,7 @@ static void take_host_interrupts(const struct vcpu_backend *backend, struct exit
  */
 static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_class class)
 {
-    if (class == CLASS_INTERRUPT)
+    if (class == CLASS_INTERRUPT || class == CLASS_PREEMPTION)
         return !backend->inject && backend->rip != backend->entry_rip;
     return backend->reason != REASON_TRIPLE_FAULT;
 }
@@ -291,7 +291,9 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
     translate(backend, exit, vectoring);
     enum exit_class class = class_of(backend->reason, vectoring, exit);
     exit->length = class == CLASS_INSTRUCTION ? (uint8_t)vmx_read(VMCS_EXIT_LENGTH) : 0;
-    figures_account(exit, class, backend->entry_cost, backend->inject, tells_of_exit_cost(backend, class));
+    bool cut_off = backend->inject && vectoring & EVENT_VALID; /* at the entry, before any instruction */
+    figures_account(exit, class, backend->entry_cost, backend->inject,
+                    !cut_off && tells_of_exit_cost(backend, class));
     if (vectoring & EVENT_VALID)
         take_back_event(vcpu, vectoring);
     if (exit->kind == EXIT_HOST_INTERRUPT || exit->kind == EXIT_HOST_NMI)
