@@ -39,6 +39,12 @@ struct vcpu_backend {
     struct hands hands;
 };
 
+/* #DB and #AC can loop in microcode and lock up the host; #MC is the host's. */
+#define VMX_EXCEPTIONS (BIT(1) | BIT(17) | BIT(18))
+
+/* held_run of a preemption timer that is set for nothing: beyond any run. */
+#define VMX_TIMER_RESTS ((uint64_t)INT64_MAX)
+
 /* Makes a vCPU's VMCS the current one, if it isn't. Reads and writes below are of the current one. */
 extern const struct vcpu *vmx_selected;
 void vmx_make_current(const struct vcpu *vcpu);
@@ -74,7 +80,7 @@ static inline void vmx_write(enum vmcs_field field, uint64_t value)
 /* Whether the CPU's own registers (hands) are this vCPU's. */
 bool vmx_holds(const struct vcpu *vcpu);
 
-/* vcpu.c and state.c: what stands in vmx_backend. */
+/* vcpu.c, entry.c and state.c: what stands in vmx_backend. */
 void vmx_vcpu_create(struct vcpu *vcpu, struct nested *nested);
 void vmx_vcpu_reset(struct vcpu *vcpu);
 void vmx_vcpu_switch(struct vcpu *from, struct vcpu *to);
