@@ -391,7 +391,7 @@ static uint64_t budget(const struct vcpu *vcpu, uint64_t distance, uint64_t t0, 
 {
     bool none = distance > UINT64_MAX / 2;
     uint64_t deadline = none ? UINT64_MAX : distance - MIN(vcpu->lead, distance / VCPU_LEAD_SHARE);
-    uint64_t host_limit = vcpu->host_latest - VCPU_HOST_SLACK;
+    uint64_t host_limit = vcpu->host_limit;
     uint64_t slice = host_limit > t0 ? host_limit - t0 : 0;
 
     if (deadline != UINT64_MAX && hardships.jitter)

@@ -155,9 +155,9 @@ struct vcpu {
     uint64_t *shadow; /* VCPU_SHADOW: the next instruction can't be interrupted (STI, MOV SS); 0 ends it */
     bool attention;   /* before the next entry there is more to do than to enter: set with the next two */
     bool window;      /* wanted: an exit as soon as the guest can take an external interrupt */
-    struct vcpu_event event; /* delivered by the next entry */
-    struct exit exit;        /* what the last run ended with */
-    uint64_t host_latest;    /* vcpu_limit() */
+    struct vcpu_event event;          /* delivered by the next entry */
+    struct exit exit;                 /* what the last run ended with */
+    uint64_t host_limit, host_latest; /* vcpu_limit() */
     uint64_t
         lead; /* cycles before a deadline at which the timer is aimed, at most 1/VCPU_LEAD_SHARE of the way */
     struct nested *nested;
@@ -173,6 +173,7 @@ struct vcpu {
 #define VCPU_HOST_SLACK 20000u
 static inline void vcpu_limit(struct vcpu *vcpu, uint64_t host_limit)
 {
+    vcpu->host_limit = host_limit;
     vcpu->host_latest = host_limit + VCPU_HOST_SLACK;
 }
 

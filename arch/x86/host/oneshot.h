@@ -43,7 +43,7 @@ static inline bool oneshot_in_time(const struct vcpu *vcpu, int64_t entry_cost, 
 /* Cycles until the host wants the CPU back, as of the last exit. */
 static inline uint64_t oneshot_to_host_limit(const struct vcpu *vcpu)
 {
-    uint64_t limit = vcpu->host_latest - VCPU_HOST_SLACK - vcpu->exit.left;
+    uint64_t limit = vcpu->host_limit - vcpu->exit.left;
 
     return __builtin_expect((int64_t)limit < 0, 0) ? 0 : limit;
 }

@@ -1,6 +1,7 @@
 /*
- * What leads up to an entry of VT-x: events, windows, flushes, the timers, and entering. Contract: api/vcpu.h.
- * What follows an exit is in exit.c. Source: Intel SDM vol. 3, "VM Entries", "VMX-Preemption Timer".
+ * What leads up to an entry of VT-x: events, windows, flushes, the timers, and entering. Contract:
+ * api/vcpu.h. What follows an exit is in exit.c. Source: Intel SDM vol. 3, "VM Entries", "VMX-Preemption
+ * Timer".
  */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/panic.h"
@@ -109,7 +110,7 @@ static inline bool preempts(const struct vcpu_backend *backend)
 static inline bool preemption_in_time(const struct vcpu_backend *backend, const struct vcpu *vcpu,
                                       uint64_t distance)
 {
-    int64_t to_host_limit = (int64_t)(vcpu->host_latest - VCPU_HOST_SLACK - vcpu->exit.left);
+    int64_t to_host_limit = (int64_t)(vcpu->host_limit - vcpu->exit.left);
 
     return backend->held_run + vcpu->lead <= distance && (int64_t)backend->held_run <= to_host_limit;
 }
