@@ -124,7 +124,7 @@ def test_rep(on_qemu, tmp_path):
 def test_exceptions(on_qemu, tmp_path):
     """An exception costs the same. QEMU pushes no RF, and raises three of them otherwise: the guest's checks take a few instructions less."""
     symbol = symbols(MODES)
-    result = compare(on_qemu, tmp_path, "skylake", MODES, "only=exceptions", cycles=8, pages=pages_of(symbol["stack_top"] - 1, symbol["seen"]))
+    result = compare(on_qemu, tmp_path, "skylake", MODES, "only=exceptions", cycles=8, pages=pages_of(symbol["stack_top"] - 1, symbol["trap_seen"]))
     assert result.difference is None, result.text()
 
 

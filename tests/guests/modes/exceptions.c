@@ -38,12 +38,12 @@ static const struct fault_case {
     {"#PF read-modify-write", fault_page_rmw, 14, 2, NOWHERE, false, false, 14, 0},
 };
 
-static struct trap_frame seen;
+static struct trap_frame trap_seen;
 static uint64_t seen_count, seen_cr2, seen_fixup;
 
 static bool on_trap(struct trap_frame *frame)
 {
-    seen = *frame;
+    trap_seen = *frame;
     seen_count++;
     seen_fixup = trap_fixup;
     __asm__ volatile("mov %%cr2, %0" : "=r"(seen_cr2));
@@ -54,17 +54,19 @@ static void run_case(const struct fault_case *c)
 {
     uint64_t zero = 0;
     __asm__ volatile("mov %0, %%cr2" : : "r"(zero));
-    seen = (struct trap_frame){.vector = 99};
+    trap_seen = (struct trap_frame){.vector = 99};
     seen_count = 0;
     c->run();
     check(seen_count == 1, c->name, seen_count, 1);
-    bool quirk = !word_number("strict", 0) && seen.vector == c->quirk_vector && seen.error == c->quirk_error;
-    check(quirk || seen.vector == c->vector, c->name, seen.vector, c->vector);
-    check(quirk || seen.error == c->error, c->name, seen.error, c->error);
+    bool quirk =
+        !word_number("strict", 0) && trap_seen.vector == c->quirk_vector && trap_seen.error == c->quirk_error;
+    check(quirk || trap_seen.vector == c->vector, c->name, trap_seen.vector, c->vector);
+    check(quirk || trap_seen.error == c->error, c->name, trap_seen.error, c->error);
     if (c->cr2 != NO_CR2)
         check(seen_cr2 == c->cr2, c->name, seen_cr2, c->cr2);
-    check(c->trap ? seen.rip == seen_fixup : seen.rip < seen_fixup && seen.rip + 16 > seen_fixup, c->name,
-          seen.rip, seen_fixup);
+    check(c->trap ? trap_seen.rip == seen_fixup
+                  : trap_seen.rip < seen_fixup && trap_seen.rip + 16 > seen_fixup,
+          c->name, trap_seen.rip, seen_fixup);
 }
 
 void check_exceptions(void)
@@ -84,6 +86,6 @@ void check_exceptions(void)
     fault_canonical();
     idt_present(13, true);
     idt_present(11, true);
-    check(seen_count == 1 && seen.vector == 8 && seen.error == 0, "#DF", seen.vector, 8);
+    check(seen_count == 1 && trap_seen.vector == 8 && trap_seen.error == 0, "#DF", trap_seen.vector, 8);
     trap_hook = NULL;
 }
