@@ -77,6 +77,9 @@ static inline void vmx_write(enum vmcs_field field, uint64_t value)
     __asm__ volatile("vmwrite %1, %0" : : "r"((uint64_t)field), "r"(value) : "cc");
 }
 
+/* Makes the VMCS current of the vCPU whose registers the CPU holds. */
+void vmx_select_holder(void);
+
 /* Whether the CPU's own registers (hands) are this vCPU's. */
 bool vmx_holds(const struct vcpu *vcpu);
 
@@ -85,6 +88,7 @@ void vmx_vcpu_create(struct vcpu *vcpu, struct nested *nested);
 void vmx_vcpu_reset(struct vcpu *vcpu);
 void vmx_vcpu_switch(struct vcpu *from, struct vcpu *to);
 void vmx_vcpu_hold_host(void);
+void vmx_vcpu_release_host(void);
 void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
 uint64_t vmx_vcpu_exit_code(const struct vcpu *vcpu);
 const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu); /* entry_fault.c */

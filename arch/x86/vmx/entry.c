@@ -178,7 +178,14 @@ static void (*launch_or_resume(struct vcpu_backend *backend))(struct vmx_switch 
     return launched ? vmx_resume : vmx_launch;
 }
 
+/* Whoever looked at another vCPU between two slices has made its VMCS the current one. */
 void vmx_vcpu_hold_host(void)
+{
+    vmx_select_holder();
+}
+
+/* Interrupts are off in the monitor as they are. */
+void vmx_vcpu_release_host(void)
 {
 }
 
@@ -208,6 +215,7 @@ static void write_registers(struct vcpu_backend *backend)
         vmx_write(VMCS_GUEST_RSP, backend->rsp);
     if (backend->rflags != backend->held_rflags)
         vmx_write(VMCS_GUEST_RFLAGS, backend->rflags);
+    backend->held_rsp = backend->rsp; /* not read at each exit: what is old must not look new */
     if (backend->shadow != backend->held_shadow ||
         (backend->shadow & VCPU_SHADOW && backend->rflags != backend->held_rflags))
         write_shadow(backend);
@@ -249,7 +257,7 @@ static inline void place_rest(struct vcpu_backend *backend, uint64_t tsc)
     write_rip(backend);
     backend->entry.tsc_base = tsc - (uint64_t)backend->entry_cost;
     backend->entry_rip = backend->rip;
-    CHECK(!backend->vcpu->nested->flush_owed);
+    CHECK(!backend->vcpu->nested->flush_owed && vmx_selected == backend->vcpu);
     count_accesses(backend->vcpu->exit.kind);
 }
 
@@ -320,6 +328,7 @@ uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)
         vmx_write(VMCS_PREEMPTION_TIMER, setting->preemption_count ? setting->preemption_count : UINT32_MAX);
     place_flush(vcpu);
     backend->shadow = setting->shadow;
+    backend->held_rsp = ~backend->rsp; /* the guest's own pushes aren't read */
     write_registers(backend);
     write_rip(backend);
     write_shadow(backend);

@@ -114,7 +114,8 @@ static void set_real_cr0(uint64_t value)
 
 static void set_real_cr4(uint64_t value)
 {
-    vmx_write(VMCS_GUEST_CR4, value | vmx_features.cr4_fixed0);
+    /* with the host's MCE: a machine check would shut the CPU down else */
+    vmx_write(VMCS_GUEST_CR4, value | vmx_features.cr4_fixed0 | (read_cr4() & CR4_MCE));
     vmx_write(VMCS_CR4_SHADOW, value);
 }
 

@@ -32,6 +32,12 @@ void vmx_make_current(const struct vcpu *vcpu)
     vmx_selected = vcpu;
 }
 
+void vmx_select_holder(void)
+{
+    if (holder)
+        vmx_select(holder);
+}
+
 bool vmx_holds(const struct vcpu *vcpu)
 {
     return holder == vcpu;
