@@ -36,11 +36,6 @@ static bool on_trap(struct trap_frame *frame)
     return true; /* again, with a selector that is right */
 }
 
-static void same(const char *what, uint64_t is, uint64_t wanted)
-{
-    check(is == wanted, what, is, wanted);
-}
-
 static void check_exits(void)
 {
     uint32_t r[4], at = (uint32_t)(uintptr_t)compat_area;

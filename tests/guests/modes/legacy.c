@@ -155,6 +155,23 @@ void legacy_run(enum legacy_paging paging, legacy_code *const *trials, struct le
     legacy_switch(paging, (const uint64_t *)(const void *)trials, results, count);
 }
 
+const struct legacy_state *legacy_run_one(enum legacy_paging paging, legacy_code *code)
+{
+    static struct legacy_state result;
+
+    legacy_services = legacy_irqs = 0;
+    legacy_run(paging, &code, &result, 1);
+    return &result;
+}
+
+uint32_t legacy_data_at(unsigned at)
+{
+    uint32_t value;
+
+    __builtin_memcpy(&value, legacy_data + at, sizeof value);
+    return value;
+}
+
 void legacy_check(enum legacy_paging paging, const struct legacy_case *cases, struct legacy_state *results,
                   unsigned count)
 {

@@ -31,6 +31,9 @@ typedef void legacy_code(void);
 void legacy_run(enum legacy_paging paging, legacy_code *const *trials, struct legacy_state *results,
                 unsigned count);
 
+/* One trial, all counts from 0; its result holds until the next one. */
+const struct legacy_state *legacy_run_one(enum legacy_paging paging, legacy_code *code);
+
 /* The last frame of a vector that is returned from, and how many there were. */
 extern struct legacy_state legacy_serviced;
 extern uint32_t legacy_services, legacy_irqs;
@@ -44,6 +47,7 @@ extern uint32_t legacy_table[1024]; /* 4 KB pages of the first 4 MB under LEGACY
 extern uint32_t legacy_tss[], legacy_tss2[];
 void legacy_forbid_port(unsigned port); /* below 400h; all others are allowed */
 extern uint8_t legacy_data[4096];
+uint32_t legacy_data_at(unsigned at); /* four bytes of it */
 
 /* SEL_CALL_GATE leads ring 3 to here, in ring 0. */
 void legacy_call_gate(uint32_t offset);

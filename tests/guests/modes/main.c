@@ -50,6 +50,11 @@ void check_limited(const char *limit, bool good, const char *what, uint64_t is, 
         print("XPASS %s: %s\n", limit, what);
 }
 
+void same(const char *what, uint64_t is, uint64_t wanted)
+{
+    check(is == wanted, what, is, wanted);
+}
+
 uint64_t unclaimed_memory(void)
 {
     return word_number("bare", 0) ? 0 : ~0ull;

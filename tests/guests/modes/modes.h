@@ -6,6 +6,7 @@
 
 /* One line per failed check; passed ones are counted. */
 void check(bool good, const char *what, uint64_t is, uint64_t wanted);
+void same(const char *what, uint64_t is, uint64_t wanted); /* is == wanted */
 
 /*
  * A check that an emulator is known to fail, by the limit's name (README.md): NULL is a plain check. Where

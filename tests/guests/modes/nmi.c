@@ -33,11 +33,6 @@ static bool on_trap(struct trap_frame *frame)
     return true;
 }
 
-static void same(const char *what, uint64_t is, uint64_t wanted)
-{
-    check(is == wanted, what, is, wanted);
-}
-
 void check_nmi(void)
 {
     uint64_t behind;

@@ -123,7 +123,7 @@ static const char *name_of(const struct form *f, const char *what)
     return text;
 }
 
-static void same(const struct form *f, const char *what, uint64_t is, uint64_t wanted)
+static void same_for(const struct form *f, const char *what, uint64_t is, uint64_t wanted)
 {
     check(is == wanted, is == wanted ? what : name_of(f, what), is, wanted);
 }
@@ -161,9 +161,9 @@ static void run_in(const struct form *f)
         if (area[i] != wanted)
             wrong++;
     }
-    same(f, "memory", wrong, 0);
-    same(f, "RDI", ports_now.rdi, moved(f, rdi, by));
-    same(f, "RCX", ports_now.rcx, f->repeat ? moved(f, rcx, -(int64_t)times) : rcx);
+    same_for(f, "memory", wrong, 0);
+    same_for(f, "RDI", ports_now.rdi, moved(f, rdi, by));
+    same_for(f, "RCX", ports_now.rcx, f->repeat ? moved(f, rcx, -(int64_t)times) : rcx);
 }
 
 /* What reached the ports: bytes in order in the palette, the last word in the cursor register. */
@@ -218,9 +218,9 @@ static void run_out(const struct form *f)
     ports_now.rdx = port_of(bytes);
     uint64_t rcx = ports_now.rcx, rsi = ports_now.rsi;
     run(f);
-    same(f, "ports", wrong_outputs(f, source + MIDDLE, times), 0);
-    same(f, "RSI", ports_now.rsi, moved(f, rsi, by));
-    same(f, "RCX", ports_now.rcx, f->repeat ? moved(f, rcx, -(int64_t)times) : rcx);
+    same_for(f, "ports", wrong_outputs(f, source + MIDDLE, times), 0);
+    same_for(f, "RSI", ports_now.rsi, moved(f, rsi, by));
+    same_for(f, "RCX", ports_now.rcx, f->repeat ? moved(f, rcx, -(int64_t)times) : rcx);
 }
 
 /* All counts, directions and REP prefixes of one choice of sizes and segment. */

@@ -9,11 +9,6 @@ legacy_code real_trial, real_code32;
 extern const uint8_t real_start[], real_end[];
 extern const uint32_t real_marks_offset;
 
-static void same(const char *what, uint64_t is, uint64_t wanted)
-{
-    check(is == wanted, what, is, wanted);
-}
-
 static void start_timer(void)
 {
     pit_control(0, 0);

@@ -50,11 +50,6 @@ static bool on_trap(struct trap_frame *frame)
     return true; /* and again */
 }
 
-static void same(const char *what, uint64_t is, uint64_t wanted)
-{
-    check(is == wanted, what, is, wanted);
-}
-
 static uint8_t pattern(unsigned i)
 {
     return (uint8_t)((i * 5 + 3) & 0x3F);

@@ -12,26 +12,6 @@ legacy_code seg_based, seg_ldt, seg_small_in, seg_small_out, seg_read_only, seg_
     seg_stack_limit, seg_gate_target, seg_ring3_nulls, seg_tss16, seg_undo_tss16;
 extern uint32_t legacy_last_fs;
 
-static struct legacy_state now;
-
-static const struct legacy_state *run(enum legacy_paging paging, legacy_code *code)
-{
-    legacy_run(paging, &code, &now, 1);
-    return &now;
-}
-
-static void same(const char *what, uint64_t is, uint64_t wanted)
-{
-    check(is == wanted, what, is, wanted);
-}
-
-static uint32_t data_at(unsigned at)
-{
-    uint32_t value;
-    __builtin_memcpy(&value, legacy_data + at, sizeof value);
-    return value;
-}
-
 static void check_bases(enum legacy_paging paging)
 {
     static const struct {
@@ -44,17 +24,17 @@ static void check_bases(enum legacy_paging paging)
         {"expand-down, B=0", seg_down16, 0x800}, {"expand-down, B=1", seg_down32, 0x800},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(reads); i++) {
-        const struct legacy_state *s = run(paging, reads[i].code);
+        const struct legacy_state *s = legacy_run_one(paging, reads[i].code);
         same(reads[i].name, s->vector, LEGACY_RETURNED);
-        same(reads[i].name, s->eax, data_at(reads[i].at));
+        same(reads[i].name, s->eax, legacy_data_at(reads[i].at));
     }
-    const struct legacy_state *s = run(paging, seg_ldt);
+    const struct legacy_state *s = legacy_run_one(paging, seg_ldt);
     same("SLDT", s->edx & 0xFFFF, SEL_LDT);
     same("STR", s->ebx & 0xFFFF, SEL_TSS);
-    s = run(paging, seg_hidden);
+    s = legacy_run_one(paging, seg_hidden);
     same("hidden base, descriptor changed", s->esi, s->ebx);
-    same("hidden base, loaded again", s->edi, data_at(0x14));
-    s = run(paging, seg_tables);
+    same("hidden base, loaded again", s->edi, legacy_data_at(0x14));
+    s = legacy_run_one(paging, seg_tables);
     same("GDTR limit", s->eax, legacy_gdt_pointer.limit);
     same("GDTR base", s->ebx, legacy_gdt_pointer.base);
     same("IDTR limit", s->ecx, legacy_idt_pointer.limit);
@@ -89,21 +69,21 @@ static void check_rings(enum legacy_paging paging)
         {"MOV DS of ring 0 in ring 3", seg_ring3_load, 13, SEL_DATA, NULL},
     };
     static struct legacy_state results[ARRAY_LENGTH(cases)];
-    const struct legacy_state *s = run(paging, seg_ring3);
+    const struct legacy_state *s = legacy_run_one(paging, seg_ring3);
     same("ring 3: INT", s->vector, LEGACY_STOP);
     same("ring 3: CS", s->cs & 0xFFFF, SEL_USER_CODE);
     same("ring 3: SS", s->ss & 0xFFFF, SEL_USER_DATA);
     same("ring 3: DS stays", s->ds & 0xFFFF, SEL_USER_DATA);
-    s = run(paging, seg_ring3_exits);
+    s = legacy_run_one(paging, seg_ring3_exits);
     same("ring 3: CPUID, IN, OUT", s->vector, LEGACY_STOP);
     same("ring 3: memory", s->eax, *(const uint32_t *)(uintptr_t)seg_small_in);
-    s = run(paging, seg_ring3_nulls);
+    s = legacy_run_one(paging, seg_ring3_nulls);
     same("IRET to ring 3: DS of ring 0 becomes null", s->ds & 0xFFFF, 0);
     same("IRET to ring 3: ES of ring 3 stays", s->es & 0xFFFF, SEL_USER_DATA);
-    s = run(paging, seg_conforming);
+    s = legacy_run_one(paging, seg_conforming);
     same("conforming code from ring 3", s->vector, LEGACY_STOP);
     same("conforming code from ring 3: CS", s->cs & 0xFFFF, SEL_CONFORMING + 3);
-    s = run(paging, seg_call_gate);
+    s = legacy_run_one(paging, seg_call_gate);
     same("call gate from ring 3", s->vector, LEGACY_STOP);
     same("call gate from ring 3: CS", s->eax & 0xFFFF, SEL_CODE32);
     legacy_check(paging, cases, results, ARRAY_LENGTH(cases));
@@ -116,7 +96,7 @@ static void check_long_mode(void)
 {
     uint32_t r[4], low, high;
     legacy_last_fs = SEL_BASED;
-    run(LEGACY_FLAT, seg_based);
+    legacy_run_one(LEGACY_FLAT, seg_based);
     legacy_last_fs = SEL_DATA;
     __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(FS_BASE));
     same("FS base from protected mode", (uint64_t)high << 32 | low, (uintptr_t)legacy_data);

@@ -15,11 +15,6 @@ smc_function smc_next, smc_byte, smc_string, smc_push, smc_port, smc_exchange, s
     smc_cross_patch;
 extern uint64_t page_directories[4 * 512];
 
-static void same(const char *what, uint64_t is, uint64_t wanted)
-{
-    check(is == wanted, what, is, wanted);
-}
-
 static void map_alias(uint64_t physical)
 {
     page_directories[ALIAS >> 21] = physical | PRESENT;

@@ -17,20 +17,6 @@ legacy_code v86_frame, v86_service, v86_memory, v86_ports, v86_port_denied, v86_
 extern const uint8_t v86_start[], v86_end[];
 extern const uint32_t v86_step_ip;
 
-static struct legacy_state now;
-
-static const struct legacy_state *run(enum legacy_paging paging, legacy_code *code)
-{
-    legacy_services = legacy_irqs = 0;
-    legacy_run(paging, &code, &now, 1);
-    return &now;
-}
-
-static void same(const char *what, uint64_t is, uint64_t wanted)
-{
-    check(is == wanted, what, is, wanted);
-}
-
 static uint32_t low(uint32_t at, unsigned bytes)
 {
     uint32_t value = 0;
@@ -42,7 +28,7 @@ static uint32_t low(uint32_t at, unsigned bytes)
 /* What the CPU pushes on the way out, and the null selectors that the handler finds. */
 static void check_frame(enum legacy_paging paging)
 {
-    const struct legacy_state *s = run(paging, v86_frame);
+    const struct legacy_state *s = legacy_run_one(paging, v86_frame);
     same("V86 INT: vector", s->vector, LEGACY_STOP);
     same("V86 INT: VM, IOPL, IF pushed", s->eflags & (EFLAGS_VM | EFLAGS_IOPL | EFLAGS_IF),
          EFLAGS_VM | EFLAGS_IOPL);
@@ -55,17 +41,17 @@ static void check_frame(enum legacy_paging paging)
     same("V86 INT: FS", s->inner.fs & 0xFFFF, 0x402);
     same("V86 INT: GS", s->inner.gs & 0xFFFF, 0x403);
     same("V86 INT: the handler's segments are null", (s->ds | s->es | s->fs | s->gs) & 0xFFFF, 0);
-    s = run(paging, v86_service);
+    s = legacy_run_one(paging, v86_service);
     same("V86 INT and back", s->vector, LEGACY_STOP);
     same("V86 INT and back: count", legacy_services, 1);
     same("V86 INT and back: SI", s->esi & 0xFFFF, 0x1235);
     same("V86 INT and back: DS", s->eax & 0xFFFF, 0x401);
-    s = run(paging, v86_memory);
+    s = legacy_run_one(paging, v86_memory);
     same("V86 [DS]", s->eax & 0xFFFF, low(0x4010, 2));
     same("V86 [ES]", s->ebx & 0xFFFF, low(0x4042, 2));
     same("V86 [SS:BP]", s->ecx & 0xFFFF, 0x55AA);
     same("V86 [FS:m32]", s->edx, low(0x4040, 4));
-    s = run(paging, v86_iret);
+    s = legacy_run_one(paging, v86_iret);
     same("V86 IRET", s->vector, LEGACY_STOP);
     same("V86 IRET: CS", s->eax & 0xFFFF, (LEGACY_LOW >> 4) + 1);
 }
@@ -83,16 +69,16 @@ static void check_denied_ports(enum legacy_paging paging)
 
 static void check_v86_ports(enum legacy_paging paging)
 {
-    const struct legacy_state *s = run(paging, v86_ports);
+    const struct legacy_state *s = legacy_run_one(paging, v86_ports);
     same("V86 IN, OUT allowed", s->vector, LEGACY_STOP);
     same("V86 IN, OUT: done", s->ebx & 0xFFFF, 0x6161);
     same("V86 IN AX: upper half", s->eax >> 8, 0x1234FF);
-    s = run(paging, v86_ports0);
+    s = legacy_run_one(paging, v86_ports0);
     same("V86 IN at IOPL 0", s->vector, 3);
-    s = run(paging, v86_string_denied);
+    s = legacy_run_one(paging, v86_string_denied);
     same("V86 REP INSB forbidden", s->vector, 13);
     same("V86 REP INSB forbidden: CX", s->ecx, 4);
-    s = run(paging, v86_strings);
+    s = legacy_run_one(paging, v86_strings);
     same("V86 REP OUTSB, INSW", s->vector, LEGACY_STOP);
     same("V86 FS: REP OUTSB: SI", s->esi & 0xFFFF, 3);
     same("V86 REP INSW: memory", s->eax & 0xFFFF, 0xFFFF);
@@ -101,13 +87,13 @@ static void check_v86_ports(enum legacy_paging paging)
 
 static void check_flags(enum legacy_paging paging)
 {
-    const struct legacy_state *s = run(paging, v86_cli);
+    const struct legacy_state *s = legacy_run_one(paging, v86_cli);
     same("V86 CLI at IOPL 3", s->vector, LEGACY_STOP);
     same("V86 CLI at IOPL 3: IF", s->eax & EFLAGS_IF, 0);
     same("V86 PUSHF: IOPL", s->eax & EFLAGS_IOPL, EFLAGS_IOPL);
-    s = run(paging, v86_popf);
+    s = legacy_run_one(paging, v86_popf);
     same("V86 POPF: IF", s->eax & (EFLAGS_IF | EFLAGS_IOPL), EFLAGS_IF | EFLAGS_IOPL);
-    s = run(paging, v86_popf32);
+    s = legacy_run_one(paging, v86_popf32);
     same("V86 POPFD keeps VM", s->eflags & EFLAGS_VM, EFLAGS_VM);
     same("V86 PUSHFD shows no VM", s->eax & EFLAGS_VM, 0);
 }
@@ -156,25 +142,25 @@ static void check_interrupts(enum legacy_paging paging)
 {
     uint32_t r[4];
     cpuid(0, r);
-    const struct legacy_state *s = run(paging, v86_cpuid);
+    const struct legacy_state *s = legacy_run_one(paging, v86_cpuid);
     same("V86 CPUID", s->ebx, r[1]);
     start_timer(false);
-    s = run(paging, v86_interrupted);
+    s = legacy_run_one(paging, v86_interrupted);
     same("V86 interrupt behind STI", legacy_irqs, 1);
     same("V86 interrupt: VM pushed", legacy_serviced.eflags & (EFLAGS_VM | EFLAGS_IF), EFLAGS_VM | EFLAGS_IF);
     same("V86 interrupt: where", s->eip - legacy_serviced.eip, 4);
     start_timer(false);
-    s = run(paging, v86_sti_pending);
+    s = legacy_run_one(paging, v86_sti_pending);
     same("V86 interrupt behind CPUID", legacy_irqs, 1);
     same("V86 interrupt behind CPUID: where", s->eip - legacy_serviced.eip, 3);
     start_timer(true);
-    s = run(paging, v86_wait);
+    s = legacy_run_one(paging, v86_wait);
     same("V86 interrupt in a loop", legacy_irqs, 1);
     same("V86 interrupt in a loop: SI", s->esi & 0xFFFF, 20000);
     pic_mask_all();
     if (limited("step_over_exit", "V86 single step over CPUID"))
         return;
-    s = run(paging, v86_step);
+    s = legacy_run_one(paging, v86_step);
     same("V86 single step: vector", s->vector, 1);
     same("V86 single step: IP", s->eip, v86_step_ip);
     uint64_t clear = 0xFFFF0FF0u;
@@ -187,18 +173,18 @@ static void check_memory(void)
     uint64_t u = unclaimed_memory();
     legacy_table[V86_MMIO >> 12] = MMIO_BASE | 7;
     legacy_table[V86_ABSENT >> 12] = 0;
-    const struct legacy_state *s = run(LEGACY_PAGED, v86_page_fault);
+    const struct legacy_state *s = legacy_run_one(LEGACY_PAGED, v86_page_fault);
     same("V86 #PF: vector", s->vector, 14);
     same("V86 #PF: write by a user", s->error, 6);
     same("V86 #PF: CR2", s->cr2, V86_ABSENT + 0x123);
     if (limited("v86_exit", "MMIO in V86 mode"))
         return;
-    s = run(LEGACY_PAGED, v86_mmio);
+    s = legacy_run_one(LEGACY_PAGED, v86_mmio);
     same("V86 MMIO", s->vector, LEGACY_STOP);
     same("V86 MMIO: MOV AX, m16", s->eax & 0xFFFF, u & 0xFFFF);
     same("V86 MMIO: ADD CX, m16", s->ecx & 0xFFFF, u & 0xFFFF);
     same("V86 MMIO: MOVZX EDX, m8", s->edx, u & 0xFF);
-    s = run(LEGACY_PAGED, v86_mmio_string);
+    s = legacy_run_one(LEGACY_PAGED, v86_mmio_string);
     same("V86 MMIO: REP MOVSW", s->vector, LEGACY_STOP);
     same("V86 MMIO: REP MOVSW: CX", s->ecx & 0xFFFF, 0);
     same("V86 MMIO: REP MOVSW: SI", s->esi & 0xFFFF, 0x108);
