@@ -173,7 +173,8 @@ static bool give_memory(struct pc *pc)
 
     while (left) {
         /* Asked first: what won't suffice is not cleared for nothing. */
-        uint64_t size = 0, address = left <= phys_free() ? take_piece(left, &size) : 0;
+        bool enough = left <= phys_free() && nested_tables_most(left) <= phys_free() - left;
+        uint64_t size = 0, address = enough ? take_piece(left, &size) : 0;
 
         if (!address || !guest_mem_add_ram(&vm->memory, phys_to_virt(address), size)) {
             log_error("%s: %llu MB of memory wanted, %llu MB found, the largest free piece is %llu MB: set a "

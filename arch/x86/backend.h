@@ -91,7 +91,7 @@ struct bare_setting {
 /* The bits of nested tables' entries beside the address, W (bit 1) and the large-page bit (7). */
 struct nested_format {
     uint64_t table, leaf;
-    bool gigabyte;
+    unsigned largest; /* level of the largest leaf: 1 for 4 KB, 2 for 2 MB, 3 for 1 GB */
 };
 
 /* Where a guest-physical address stands in the monitor's memory, to the end of its 4 KB page; NULL: nowhere.

@@ -16,6 +16,8 @@
 #define REMOVED_SHIFT 52          /* where they wait: ignored in both formats */
 
 #define LEVELS 4
+/* For ranges that begin or end within what a table covers, and the tables above. */
+#define TABLES_AT_EDGES 32u
 
 static unsigned index_at(uint64_t gpa, unsigned level)
 {
@@ -65,22 +67,30 @@ static void map_leaf(struct nested *nested, uint64_t gpa, uint64_t hpa, unsigned
               hpa | cpu_backend.nested_format->leaf | (writable ? PTE_W : 0) | (level > 1 ? PTE_LARGE : 0));
 }
 
+static uint64_t leaf_size(unsigned level)
+{
+    return UINT64_C(1) << (12 + 9 * (level - 1));
+}
+
 void nested_map(struct nested *nested, uint64_t gpa, uint64_t hpa, uint64_t size, bool writable)
 {
     while (size) {
-        unsigned level = 1;
+        unsigned level = cpu_backend.nested_format->largest;
 
-        if (cpu_backend.nested_format->gigabyte && !((gpa | hpa) & (PAGE_SIZE_1G - 1)) &&
-            size >= PAGE_SIZE_1G)
-            level = 3;
-        else if (!((gpa | hpa) & (PAGE_SIZE_2M - 1)) && size >= PAGE_SIZE_2M)
-            level = 2;
-        uint64_t step = UINT64_C(1) << (12 + 9 * (level - 1));
+        while (level > 1 && ((gpa | hpa) & (leaf_size(level) - 1) || size < leaf_size(level)))
+            level--;
         map_leaf(nested, gpa, hpa, level, writable);
-        gpa += step;
-        hpa += step;
-        size -= step;
+        gpa += leaf_size(level);
+        hpa += leaf_size(level);
+        size -= leaf_size(level);
     }
+}
+
+uint64_t nested_tables_most(uint64_t size)
+{
+    uint64_t covered = leaf_size(cpu_backend.nested_format->largest > 1 ? 3 : 2); /* by one table of leaves */
+
+    return (size / covered + size / leaf_size(3) + TABLES_AT_EDGES) * PAGE_SIZE;
 }
 
 /* The leaf entry that covers gpa, present or removed; NULL when there is none. */

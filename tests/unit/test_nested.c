@@ -54,9 +54,9 @@ static uint32_t tags(void)
 
 /* As svm.c and vmx.c fill them. */
 static struct nested_format npt = {
-    .table = PTE_P | PTE_W | PTE_U | PTE_A, .leaf = PTE_P | PTE_U | PTE_A | PTE_D, .gigabyte = true};
+    .table = PTE_P | PTE_W | PTE_U | PTE_A, .leaf = PTE_P | PTE_U | PTE_A | PTE_D, .largest = 3};
 static struct nested_format ept = {
-    .table = 7 | BIT64(8), .leaf = 5 | 6 << 3 | BIT64(8) | BIT64(9), .gigabyte = true};
+    .table = 7 | BIT64(8), .leaf = 5 | 6 << 3 | BIT64(8) | BIT64(9), .largest = 3};
 
 struct backend cpu_backend = {.tags = tags};
 
@@ -220,13 +220,31 @@ static void test_largest_pages(void **state)
     nested_map(&nested, 0, UINT64_C(0x80000000), UINT64_C(0x80000000), true);
     assert_int_equal(tables_used, 2); /* the top and one directory: two leaves of 1 GB */
     assert_int_equal(walk(&nested, 0x7FFFF000).hpa, UINT64_C(0xFFFFF000));
-    ept.gigabyte = false;
+    ept.largest = 2;
     power_on(&nested, &ept);
     nested_map(&nested, 0, UINT64_C(0x80000000), UINT64_C(0x40000000), true);
-    ept.gigabyte = true;
+    ept.largest = 3;
     assert_int_equal(tables_used, 3);
     assert_int_equal(walk(&nested, 0x3FFFF000).hpa, UINT64_C(0xBFFFF000));
     assert_false(walk(&nested, 0x40000000).present);
+}
+
+/* 4 KB leaves alone, for CPUs that large ones endanger; and no more tables than foretold. */
+static void test_small_pages(void **state)
+{
+    struct nested nested;
+
+    (void)state;
+    ept.largest = 1;
+    power_on(&nested, &ept);
+    nested_map(&nested, 0, HPA_BASE, 32 << 20, true);
+    assert_int_equal(tables_used, 3 + 16);
+    assert_true(tables_used <= nested_tables_most(32 << 20) / PAGE_SIZE);
+    assert_int_equal(walk(&nested, 0x1FFF000).hpa, HPA_BASE + 0x1FFF000);
+    nested_unmap(&nested, 0x200000);
+    assert_true(walk(&nested, 0x201000).present);
+    ept.largest = 3;
+    assert_int_equal(nested_tables_most(0) / PAGE_SIZE, 32);
 }
 
 /* The last tag is shared by all that find none of their own, and says so. */
@@ -254,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_new_pages_owe_nothing),
         cmocka_unit_test(test_flush_asks_for_attention),
         cmocka_unit_test(test_largest_pages),
+        cmocka_unit_test(test_small_pages),
         cmocka_unit_test(test_tags),
     };
 

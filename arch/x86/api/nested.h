@@ -22,6 +22,10 @@ void nested_init(struct nested *nested, uint32_t number);
 /* The next entry flushes: for whoever changes what translations mean otherwise. */
 void nested_owe_flush(struct nested *nested);
 
+/* Bytes that the tables for `size` bytes of guest memory take at the most, in the few ranges that a PC has.
+ */
+uint64_t nested_tables_most(uint64_t size);
+
 /* Maps [gpa, gpa + size) to hpa, in the largest pages that fit. All multiples of 4 KB. Allocates tables: at
  * VM creation only. */
 void nested_map(struct nested *nested, uint64_t gpa, uint64_t hpa, uint64_t size, bool writable);

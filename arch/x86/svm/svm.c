@@ -63,7 +63,7 @@ static void read_features(void)
     svm_features.efer_bits =
         EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | (cpuid(0x80000001, 0).edx & BIT(25) ? EFER_FFXSR : 0);
     svm_all_clean = svm_features.clean_bits ? ~CLEAN_INTERCEPTS : 0;
-    nested_format.gigabyte = cpuid(0x80000001, 0).edx & BIT(26);
+    nested_format.largest = cpuid(0x80000001, 0).edx & BIT(26) ? 3 : 2;
     if (r.edx & BIT(4))
         wrmsr(MSR_TSC_RATIO, TSC_RATIO_ONE); /* whoever owned the CPU before may have scaled its guests */
 }

@@ -202,6 +202,8 @@ enum exit_reason {
     REASON_RDSEED = 61,
     REASON_PCONFIG = 65,
     REASON_NOTIFY = 75,
+    REASON_SEAMCALL = 76,
+    REASON_TDCALL = 77,
     REASONS
 };
 #define REASON_ENTRY_FAILED BIT(31)
@@ -236,5 +238,7 @@ enum exit_reason {
 #define EPT_ACCESSED_DIRTY BIT64(21)
 #define EPT_INVEPT_SINGLE  BIT64(25)
 #define EPT_INVEPT_ALL     BIT64(26)
+#define INVVPID            BIT64(32)
+#define INVVPID_SINGLE     BIT64(41)
 
 #endif

@@ -2,6 +2,7 @@
  * Operation", appendix A "VMX Capability Reporting Facility". */
 #include "arch/x86/vmx/vmx.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/panic.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/paging.h"
@@ -9,15 +10,16 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
-#define CR4_VMXE       BIT64(13)
-#define MSR_BITMAP_LOW 0u
+#define CR4_VMXE BIT64(13)
 /* The bitmap's quarters: reads of 0-1FFFh and C0000000h-C0001FFFh, then writes of both. */
-#define BITMAP_READ_HIGH 1024u
-#define BITMAP_WRITE     2048u
-#define EPT_MEMORY_WB    (UINT64_C(6) << 3)
-#define EPT_RWX          UINT64_C(7)
-#define EPT_A            BIT64(8)
-#define EPT_D            BIT64(9)
+#define BITMAP_READ_HIGH      1024u
+#define BITMAP_WRITE          2048u
+#define EPT_LEAF_WB           (UINT64_C(6) << 3 | BIT64(6)) /* whatever the guest's PAT says: no device is its own */
+#define MSR_ARCH_CAPABILITIES 0x10Au
+#define IF_PSCHANGE_MC_NO     BIT64(6)
+#define EPT_RWX               UINT64_C(7)
+#define EPT_A                 BIT64(8)
+#define EPT_D                 BIT64(9)
 
 struct vmx_controls vmx_controls;
 struct vmx_features vmx_features;
@@ -78,13 +80,28 @@ static bool preemption_timer_broken(void)
     return false;
 }
 
+/*
+ * A guest that changes the size of a page in its own tables can bring many CPUs to a machine check which none
+ * survives, where the nested leaf is large and executable: these get small leaves. Source: Intel, "Machine
+ * Check Error Avoidance on Page Size Change"; SDM vol. 4 "IA32_ARCH_CAPABILITIES" (IF_PSCHANGE_MC_NO).
+ */
+static bool page_size_breaks_cpu(void)
+{
+    if (CHECKS)
+        return false; /* so that some test runs large leaves */
+    bool tells = cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & BIT(29);
+
+    return !tells || !(rdmsr(MSR_ARCH_CAPABILITIES) & IF_PSCHANGE_MC_NO);
+}
+
 static void read_features(void)
 {
     unsigned physical_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xFF : 36;
     uint64_t ept = rdmsr(MSR_VMX_EPT_VPID);
 
     vmx_features = (struct vmx_features){
-        .vpid = vmx_controls.cpu2 & CPU2_VPID,
+        .vpid =
+            vmx_controls.cpu2 & CPU2_VPID && (ept & (INVVPID | INVVPID_SINGLE)) == (INVVPID | INVVPID_SINGLE),
         .ept_accessed_dirty = ept & EPT_ACCESSED_DIRTY,
         .invept_single = ept & EPT_INVEPT_SINGLE,
         .cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0),
@@ -97,8 +114,13 @@ static void read_features(void)
     };
     preemption_timer.present = vmx_controls.pin & PIN_PREEMPTION_TIMER && !preemption_timer_broken();
     preemption_timer.shift = rdmsr(MSR_VMX_MISC) & 31;
-    nested_format = (struct nested_format){
-        .table = EPT_RWX, .leaf = EPT_RWX - PTE_W + EPT_MEMORY_WB, .gigabyte = ept & EPT_1G};
+    if (!vmx_features.vpid)
+        vmx_controls.cpu2 &= ~CPU2_VPID;
+    nested_format = (struct nested_format){.table = EPT_RWX,
+                                           .leaf = EPT_RWX - PTE_W + EPT_LEAF_WB,
+                                           .largest = page_size_breaks_cpu() ? 1
+                                                      : ept & EPT_1G         ? 3
+                                                                             : 2};
     if (vmx_features.ept_accessed_dirty) {
         nested_format.table |= EPT_A;
         nested_format.leaf |= EPT_A | EPT_D;
