@@ -74,8 +74,6 @@ const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu)
         return fault;
     vmx_select(vcpu);
     switch (reason) {
-    case REASON_MACHINE_CHECK:
-        return "a machine check during the entry";
     case REASON_MSR_LOADING:
         return "an MSR of the entry's list can't be loaded";
     case REASON_EPT_MISCONFIGURATION:

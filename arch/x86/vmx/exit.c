@@ -11,6 +11,10 @@
 
 #define EVENT_TYPES 7u /* mask */
 #define TYPE_NMI    2u
+#define TYPE_INT1   5u
+#define VECTOR_DB   1u
+/* What the qualification has of DR6: B0 to B3, BD, BS. */
+#define DR6_CONDITIONS UINT64_C(0x600F)
 
 /* An instruction that the CPU handed over, about which there is no more to ask but its length. 0: another
  * kind, for EXIT_HOST_INTERRUPT is none of these. */
@@ -55,6 +59,8 @@ static const enum exit_kind kinds[REASONS] = {
     [REASON_ENCLS] = EXIT_UNDEFINED,
     [REASON_RDSEED] = EXIT_UNDEFINED,
     [REASON_PCONFIG] = EXIT_UNDEFINED,
+    [REASON_SEAMCALL] = EXIT_UNDEFINED,
+    [REASON_TDCALL] = EXIT_UNDEFINED,
 };
 
 static enum exit_kind kind_of(uint32_t reason)
@@ -81,6 +87,8 @@ static enum exit_class class_of(uint32_t reason, uint32_t vectoring, const struc
 {
     switch (reason) {
     case REASON_EXTERNAL_INTERRUPT:
+    case REASON_INIT:
+    case REASON_NOTIFY:
         return CLASS_INTERRUPT;
     case REASON_PREEMPTION_TIMER:
         return CLASS_PREEMPTION;
@@ -93,9 +101,28 @@ static enum exit_class class_of(uint32_t reason, uint32_t vectoring, const struc
     case REASON_EXCEPTION:
         if (exit->kind == EXIT_HOST_NMI)
             return CLASS_INTERRUPT;
-        return exit->exception.vector == 1 ? CLASS_STEP : CLASS_SOFTWARE;
+        return exit->exception.vector == VECTOR_DB ? CLASS_STEP : CLASS_SOFTWARE;
     default:
         return CLASS_INSTRUCTION;
+    }
+}
+
+/* The exits for which the CPU gives the instruction's length. Source: SDM vol. 3 "Information for VM Exits
+ * Due to Instruction Execution". */
+static bool handed_over_instruction(enum exit_kind kind)
+{
+    switch (kind) {
+    case EXIT_HOST_INTERRUPT:
+    case EXIT_HOST_NMI:
+    case EXIT_WINDOW:
+    case EXIT_MEMORY:
+    case EXIT_EXCEPTION:
+    case EXIT_TASK_SWITCH:
+    case EXIT_SHUTDOWN:
+    case EXIT_INVALID:
+        return false;
+    default:
+        return true;
     }
 }
 
@@ -131,6 +158,7 @@ static void block_nmis_again(struct vcpu_backend *backend, uint64_t info, uint32
     if (!(info & NMI_UNBLOCKED) || vectoring & EVENT_VALID)
         return;
     backend->shadow = backend->held_shadow |= SHADOW_NMI;
+    backend->vcpu->attention = true;
     vmx_write(VMCS_GUEST_SHADOW, backend->shadow);
 }
 
@@ -138,7 +166,7 @@ static void block_nmis_again(struct vcpu_backend *backend, uint64_t info, uint32
  * 3, "Exit Qualification for Debug Exceptions"). */
 static void take_debug_exception(struct vcpu *vcpu)
 {
-    uint64_t conditions = vmx_read(VMCS_QUALIFICATION) & 0x600F, dr6 = vmx_vcpu_dr6(vcpu);
+    uint64_t conditions = vmx_read(VMCS_QUALIFICATION) & DR6_CONDITIONS, dr6 = vmx_vcpu_dr6(vcpu);
 
     vmx_vcpu_set_dr6(vcpu, (dr6 & ~UINT64_C(0xF)) | conditions);
     vmx_write(VMCS_GUEST_DR7, vmx_read(VMCS_GUEST_DR7) & ~BIT64(13));
@@ -155,7 +183,9 @@ static void translate_exception(struct vcpu_backend *backend, struct exit *exit,
     exit->exception.vector = (uint8_t)info;
     exit->exception.has_error = info & EVENT_ERROR_VALID;
     exit->exception.error = exit->exception.has_error ? (uint32_t)vmx_read(VMCS_EXIT_EVENT_ERROR) : 0;
-    if (exit->exception.vector == 1)
+    if ((info >> EVENT_TYPE_SHIFT & EVENT_TYPES) == TYPE_INT1)
+        backend->rip += vmx_read(VMCS_EXIT_LENGTH); /* a trap: RIP stands on INT1, and DR6 is not concerned */
+    else if (exit->exception.vector == VECTOR_DB)
         take_debug_exception(backend->vcpu);
     block_nmis_again(backend, info, vectoring);
 }
@@ -263,6 +293,11 @@ static void entry_failed(struct vcpu_backend *backend)
     exit->consumed = 0;
     exit->overhead = exit->left - exit->entered;
     exit->length = 0;
+    if ((backend->reason & ~REASON_ENTRY_FAILED) != REASON_MACHINE_CHECK)
+        return;
+    exit->kind = EXIT_EXCEPTION;
+    exit->exception.vector = VECTOR_MC;
+    exit->exception.has_error = false;
 }
 
 /* An exit of the rare kinds, or one that needs more than the usual. */
@@ -279,6 +314,7 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
     if (shadow)
         vcpu->attention = true; /* an entry without it takes for granted that there is none */
     if (reason & REASON_ENTRY_FAILED) {
+        backend->instruction_failed = false;
         entry_failed(backend);
         return;
     }
@@ -290,7 +326,7 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
     exit->kind = kind_of(backend->reason);
     translate(backend, exit, vectoring);
     enum exit_class class = class_of(backend->reason, vectoring, exit);
-    exit->length = class == CLASS_INSTRUCTION ? (uint8_t)vmx_read(VMCS_EXIT_LENGTH) : 0;
+    exit->length = handed_over_instruction(exit->kind) ? (uint8_t)vmx_read(VMCS_EXIT_LENGTH) : 0;
     bool cut_off = backend->inject && vectoring & EVENT_VALID; /* at the entry, before any instruction */
     figures_account(exit, class, backend->entry_cost, backend->inject,
                     !cut_off && tells_of_exit_cost(backend, class));

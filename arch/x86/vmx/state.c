@@ -10,8 +10,10 @@
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/vmx.h"
 
-#define CR0_GUESTS      (CR0_MP | CR0_TS)
-#define CR4_VMXE        BIT64(13)
+#define CR0_GUESTS (CR0_MP | CR0_TS)
+/* MOV CR0 and MOV CR4 that change one of these load the entries of PAE paging. */
+#define CR0_RELOADS     (CR0_CD | CR0_NW | CR0_PG)
+#define CR4_RELOADS     (CR4_PAE | CR4_SMEP | BIT64(7) | BIT64(4)) /* and PGE, PSE */
 #define TYPE_TSS16_BUSY 3u
 
 /* Attributes of api/vcpu.h and access rights of the VMCS: bits 8 to 11 stand at 12 to 15 there. */
@@ -141,8 +143,8 @@ static struct control_state control_state(const struct vcpu *vcpu)
 
 /*
  * PAE paging outside long mode has four entries that the CPU keeps: MOV CR3 loads them from memory, MOV CR0
- * and CR4 do when paging goes on, and a VM entry takes them from the VMCS (SDM vol. 3, "PDPTE Registers",
- * "Loading Page-Directory-Pointer-Table Entries").
+ * and CR4 do when they change certain bits, and a VM entry takes them from the VMCS (SDM vol. 3, "PDPTE
+ * Registers", "Loading Page-Directory-Pointer-Table Entries").
  */
 static const uint64_t *pdptes(const struct vcpu *vcpu, uint64_t cr3)
 {
@@ -188,11 +190,15 @@ bool vmx_vcpu_set_cr0(struct vcpu *vcpu, uint64_t value)
     struct control_state now = control_state(vcpu);
     uint64_t cr0, efer;
 
-    if (!control_write_cr0(&now, value, &cr0, &efer) || !pdptes_good(vcpu, cr0, now.cr4, efer))
+    if (!control_write_cr0(&now, value, &cr0, &efer))
+        return false;
+    bool reloads = (cr0 ^ now.cr0) & CR0_RELOADS;
+    if (reloads && !pdptes_good(vcpu, cr0, now.cr4, efer))
         return false;
     set_real_cr0(cr0);
     write_efer(efer);
-    load_pdptes(vcpu);
+    if (reloads)
+        load_pdptes(vcpu);
     nested_owe_flush(vcpu->nested);
     return true;
 }
@@ -201,10 +207,13 @@ bool vmx_vcpu_set_cr4(struct vcpu *vcpu, uint64_t value, uint64_t allowed)
 {
     struct control_state now = control_state(vcpu);
 
-    if (!control_write_cr4(&now, value, allowed) || !pdptes_good(vcpu, now.cr0, value, now.efer))
+    bool reloads = (value ^ now.cr4) & CR4_RELOADS;
+
+    if (!control_write_cr4(&now, value, allowed) || (reloads && !pdptes_good(vcpu, now.cr0, value, now.efer)))
         return false;
     set_real_cr4(value);
-    load_pdptes(vcpu);
+    if (reloads)
+        load_pdptes(vcpu);
     nested_owe_flush(vcpu->nested);
     return true;
 }
