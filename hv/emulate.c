@@ -37,10 +37,11 @@ static void load_regs(const struct vm *vm, struct insn_regs *regs)
 
 static void store_regs(struct vm *vm, const struct insn_regs *regs)
 {
+    if (*vm->vcpu.rflags != regs->rflags || *vm->vcpu.gpr[REG_RSP] != regs->gpr[REG_RSP])
+        vm->vcpu.attention = true;
     for (unsigned i = 0; i < REG_COUNT; i++)
         *vm->vcpu.gpr[i] = regs->gpr[i];
     *vm->vcpu.rflags = regs->rflags;
-    vm->vcpu.attention = true;
 }
 
 /* Stands for "no fault, but run the guest again at this instruction": a walk that others kept changing. */

@@ -35,21 +35,23 @@ struct switch_figures {
 };
 extern struct switch_figures figures;
 
-/* VT-x's preemption timer: loaded at each entry, it counts down while the guest runs and ends the run at 0.
+/* Which runs VT-x's preemption timer ends: none, those that begin with the guest's interrupts off, or all
+ * (timer=preempt: the one-shot is not used). A run that begins with one of these RFLAGS bits set is not its.
  */
+enum preemption_use {
+    PREEMPTION_UNUSED = 1 << 1,   /* always set */
+    PREEMPTION_BACKSTOP = 1 << 9, /* IF */
+    PREEMPTION_ALWAYS = 0
+};
+
+/* Loaded at each entry, it counts down while the guest runs and ends the run at 0. */
 struct preemption_timer {
     bool present;      /* this CPU has one that works */
-    bool on;           /* some entry may load it */
-    bool instead;      /* timer=preempt: the one-shot is not used */
-    uint64_t spared;   /* a run that begins with one of these RFLAGS bits set is not its: none, IF, or all */
+    uint64_t spared;   /* enum preemption_use */
     unsigned shift;    /* it counts the TSC's bit `shift` */
     uint64_t distance; /* cycles that a run falls short of what it was set for: A */
 };
 extern struct preemption_timer preemption_timer;
-
-/* Which runs it ends: none, those that begin with the guest's interrupts off, or all. */
-enum preemption_use { PREEMPTION_UNUSED, PREEMPTION_BACKSTOP, PREEMPTION_ALWAYS };
-void preemption_timer_use(enum preemption_use use);
 
 /* The count for an expiry `cycles` after the guest's first instruction, at least 1. */
 static inline uint32_t preemption_count(uint64_t cycles)
@@ -70,8 +72,12 @@ bool calibrate(void);
  */
 void figures_account(struct exit *exit, enum exit_class class, int64_t entry_cost, bool inject, bool telling);
 
-/* No entry was made: the record of a refusal. */
-void exit_refuse(struct exit *exit);
+/*
+ * Looks, once after vcpu_check_at_entry(), at the state that an entry would load: a CPU refuses an illegal
+ * one with no more than that (QEMU 7.2 overwrites it, Bochs 2.7 misses some and ends on others). True:
+ * refused, and the record of a run that wasn't says so.
+ */
+bool entry_refused(struct vcpu *vcpu);
 
 /* What a bare run of the calibration asks for beside its registers. */
 struct bare_setting {
@@ -114,8 +120,10 @@ struct backend {
     void (*release_host)(void);
     void (*enter)(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
     uint64_t (*exit_code)(const struct vcpu *vcpu);
+    /* What is wrong with a state, by the CPU's own rules; NULL: nothing. And why the last entry failed, where
+     * the CPU says more than that; NULL: it says no more. */
+    const char *(*find_fault)(const struct vcpu *vcpu);
     const char *(*entry_fault)(const struct vcpu *vcpu);
-    void (*check_at_entry)(struct vcpu *vcpu);
     void (*gather)(const struct vcpu *vcpu);
 
     void (*get_control)(const struct vcpu *vcpu, struct vcpu_control *control);

@@ -131,8 +131,10 @@ static void probe_masked(void)
 {
     if (calibrate_interrupts_masked_guest())
         return;
+    if (preemption_timer.spared == PREEMPTION_ALWAYS)
+        return;
     if (preemption_timer.present)
-        preemption_timer_use(preemption_timer.instead ? PREEMPTION_ALWAYS : PREEMPTION_BACKSTOP);
+        preemption_timer.spared = PREEMPTION_BACKSTOP;
     else
         log_warning(
             "on this CPU a guest that turns interrupts off is not interrupted: it can keep the CPU, and "

@@ -9,7 +9,8 @@
 #include "lib/log.h"
 
 #define TIMER_RUNS     8
-#define TIMER_COUNTS   16
+#define TIMER_COUNTS   16u
+#define TIMER_SHIFT    7u         /* no CPU has a coarser one */
 #define TIMER_TAIL     8          /* one landing in so many may be an outlier */
 #define TIMES_A_SECOND 100000u    /* set for 10 us */
 #define MASKED_ROUNDS  (1u << 21) /* some 100 ms at 50 MHz */
@@ -19,6 +20,7 @@ struct timer {
     enum exit_class class;
     void (*set)(struct bare_setting *setting, uint64_t cycles);
     uint64_t *distance;
+    const unsigned *shift; /* it counts 1 << *shift cycles at once; NULL: about one */
 };
 
 static void set_oneshot(struct bare_setting *setting, uint64_t cycles)
@@ -31,8 +33,9 @@ static void set_preemption_timer(struct bare_setting *setting, uint64_t cycles)
     setting->preemption_count = preemption_count(cycles);
 }
 
-static const struct timer oneshot = {CLASS_INTERRUPT, set_oneshot, &host_oneshot.distance};
-static const struct timer preemption = {CLASS_PREEMPTION, set_preemption_timer, &preemption_timer.distance};
+static const struct timer oneshot = {CLASS_INTERRUPT, set_oneshot, &host_oneshot.distance, NULL};
+static const struct timer preemption = {CLASS_PREEMPTION, set_preemption_timer, &preemption_timer.distance,
+                                        &preemption_timer.shift};
 
 static const uint8_t rdtsc_loop[] = {0x0F, 0x31, 0x67, 0xE2,
                                      0xFB, 0x0F, 0xA2}; /* L: RDTSC; LOOP L by ECX; CPUID */
@@ -47,14 +50,20 @@ static bool run_for(const struct timer *timer, uint64_t cycles)
     return bare_vcpu.exit.kind == EXIT_HOST_INTERRUPT;
 }
 
+/* So many neighbouring values that one of them is just at an edge of the timer's clock. */
+static unsigned counts_of(const struct timer *timer)
+{
+    return timer->shift ? MAX(TIMER_COUNTS, 1u << MIN(*timer->shift, TIMER_SHIFT)) : TIMER_COUNTS;
+}
+
 /* X of its exit: of the runs that ended right behind the loop's RDTSC (RIP on the LOOP) all that the guest
  * consumed is known. */
 static bool measure_exit(const struct timer *timer, uint64_t cycles)
 {
     int64_t least = INT64_MAX;
 
-    for (unsigned i = 0; i < TIMER_COUNTS * TIMER_RUNS; i++) {
-        if (!run_for(timer, cycles + i % TIMER_COUNTS))
+    for (unsigned i = 0; i < counts_of(timer) * TIMER_RUNS; i++) {
+        if (!run_for(timer, cycles + i % counts_of(timer)))
             return false;
         if (*bare_vcpu.rip == OFFSET_OF_LOOP)
             least = MIN(least, calibrate_yield_exit());
@@ -70,7 +79,7 @@ static bool measure_distance(const struct timer *timer, uint64_t cycles)
     int64_t distance = INT64_MIN;
     uint64_t jitter = 0;
 
-    for (unsigned extra = 0; extra < TIMER_COUNTS; extra++) {
+    for (unsigned extra = 0; extra < counts_of(timer); extra++) {
         int64_t totals[TIMER_RUNS];
 
         for (unsigned i = 0; i < TIMER_RUNS; i++) {
@@ -106,7 +115,7 @@ bool calibrate_timers(void)
         log_error("the local APIC's timer does not interrupt: Verge can't end a guest's run");
         return false;
     }
-    if (preemption_timer.on && !measure(&preemption)) {
+    if (preemption_timer.spared != PREEMPTION_UNUSED && !measure(&preemption)) {
         log_error("the VMX preemption timer does not end a guest's run");
         return false;
     }

@@ -86,8 +86,9 @@ bool cpu_init_virtualisation(enum cpu_timer timer)
     hands_enable();
     if (!cpu_backend.enable())
         return false;
-    preemption_timer_use(timer == CPU_TIMER_PREEMPTION ? PREEMPTION_ALWAYS : PREEMPTION_UNUSED);
-    if (preemption_timer.instead && !preemption_timer.present) {
+    if (timer == CPU_TIMER_PREEMPTION)
+        preemption_timer.spared = PREEMPTION_ALWAYS;
+    if (timer == CPU_TIMER_PREEMPTION && !preemption_timer.present) {
         log_error("timer=preempt: this CPU has no VMX preemption timer that works; use timer=oneshot");
         return false;
     }

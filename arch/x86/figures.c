@@ -1,11 +1,10 @@
 /* The figures of a world switch: what the calibration measured, and what becomes of them. Contract:
  * backend.h. */
-#include "arch/x86/asm.h"
 #include "arch/x86/backend.h"
 #include "arch/x86/host/oneshot.h"
 
 struct switch_figures figures;
-struct preemption_timer preemption_timer;
+struct preemption_timer preemption_timer = {.spared = PREEMPTION_UNUSED};
 static uint64_t recalibrations;
 
 void figures_account(struct exit *exit, enum exit_class class, int64_t entry_cost, bool inject, bool telling)
@@ -22,22 +21,6 @@ void figures_account(struct exit *exit, enum exit_class class, int64_t entry_cos
     }
     exit->overhead = (uint64_t)overhead;
     exit->consumed = run_total - (uint64_t)overhead;
-}
-
-void preemption_timer_use(enum preemption_use use)
-{
-    preemption_timer.on = use != PREEMPTION_UNUSED;
-    preemption_timer.instead = use == PREEMPTION_ALWAYS;
-    preemption_timer.spared = use == PREEMPTION_ALWAYS     ? 0
-                              : use == PREEMPTION_BACKSTOP ? BIT64(9)  /* IF */
-                                                           : BIT64(1); /* always set */
-}
-
-void exit_refuse(struct exit *exit)
-{
-    uint64_t now = rdtsc();
-
-    *exit = (struct exit){.kind = EXIT_INVALID, .entered = now, .left = now};
 }
 
 static struct switch_costs public_costs;

@@ -36,25 +36,49 @@ void vcpu_release_host(void)
     cpu_backend.release_host();
 }
 
-uint64_t vcpu_exit_code(const struct vcpu *vcpu)
-{
-    return cpu_backend.exit_code(vcpu);
-}
-
-const char *vcpu_entry_fault(const struct vcpu *vcpu)
-{
-    return cpu_backend.entry_fault(vcpu);
-}
-
 void vcpu_gather(const struct vcpu *vcpu)
 {
     cpu_backend.gather(vcpu);
 }
 
+/* ---- states that somebody else than the guest has set ---- */
+
 void vcpu_check_at_entry(struct vcpu *vcpu)
 {
-    cpu_backend.check_at_entry(vcpu);
+    vcpu->unchecked = true;
+    vcpu->attention = true;
 }
+
+bool entry_refused(struct vcpu *vcpu)
+{
+    if (!vcpu->unchecked)
+        return false;
+    vcpu->unchecked = false;
+    vcpu->fault = cpu_backend.find_fault(vcpu);
+    if (!vcpu->fault)
+        return false;
+    uint64_t now = rdtsc();
+    vcpu->exit = (struct exit){.kind = EXIT_INVALID, .entered = now, .left = now};
+    return true;
+}
+
+const char *vcpu_entry_fault(const struct vcpu *vcpu)
+{
+    const char *fault = vcpu->fault;
+
+    if (!fault && cpu_backend.entry_fault)
+        fault = cpu_backend.entry_fault(vcpu);
+    else if (!fault)
+        fault = cpu_backend.find_fault(vcpu);
+    return fault ? fault : "nothing that Verge knows of";
+}
+
+uint64_t vcpu_exit_code(const struct vcpu *vcpu)
+{
+    return vcpu->fault ? 0 : cpu_backend.exit_code(vcpu);
+}
+
+/* ---- the backend's state ---- */
 
 void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control)
 {
@@ -64,6 +88,7 @@ void vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control)
 void vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
 {
     cpu_backend.set_control(vcpu, control);
+    vcpu_check_at_entry(vcpu);
 }
 
 void vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment)

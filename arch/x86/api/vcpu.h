@@ -154,12 +154,14 @@ struct vcpu {
     uint64_t *rip, *rflags;
     uint64_t *shadow; /* VCPU_SHADOW: the next instruction can't be interrupted (STI, MOV SS); 0 ends it */
     bool attention;   /* before the next entry there is more to do than to enter: set with the next two */
+    bool unchecked;   /* vcpu_check_at_entry() */
     bool window;      /* wanted: an exit as soon as the guest can take an external interrupt */
     struct vcpu_event event;          /* delivered by the next entry */
     struct exit exit;                 /* what the last run ended with */
     uint64_t host_limit, host_latest; /* vcpu_limit() */
     uint64_t
         lead; /* cycles before a deadline at which the timer is aimed, at most 1/VCPU_LEAD_SHARE of the way */
+    const char *fault; /* why the entry was refused by Verge itself; NULL: it was not */
     struct nested *nested;
     struct vcpu_backend *backend;
     struct instruction_memo memo;
@@ -233,7 +235,7 @@ static inline void vcpu_run(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 /* The backend's part of vcpu_run(), for nobody else: ends with all registers but RSP and RBP changed. */
 extern void (*vcpu_enter_of_backend)(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
 
-/* The backend's own code of the last exit, for logs. */
+/* The backend's own code of the last exit, for logs; 0 where Verge itself refused the entry. */
 uint64_t vcpu_exit_code(const struct vcpu *vcpu);
 
 /* After EXIT_INVALID: which part of the guest's state the CPU refused, as a sentence without its full stop.

@@ -28,8 +28,6 @@ struct vcpu_backend {
     bool inject;        /* this entry delivers an event */
     bool armed;         /* this entry arms the timer */
     bool window;        /* the VMCB asks for an interrupt window */
-    bool unchecked;     /* somebody else than the guest has changed its state since the last entry */
-    const char *fault;  /* why the last entry was refused; NULL: ask the CPU */
     struct hands hands;
 };
 
@@ -50,10 +48,8 @@ void svm_vcpu_hold_host(void);
 void svm_vcpu_release_host(void);
 void svm_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);
 uint64_t svm_vcpu_exit_code(const struct vcpu *vcpu);
-const char *svm_vcpu_entry_fault(const struct vcpu *vcpu); /* entry_fault.c */
 /* What CPUs check at an entry; NULL: nothing is wrong. */
 const char *svm_find_fault(const struct vcpu *vcpu);
-void svm_vcpu_check_at_entry(struct vcpu *vcpu);
 void svm_vcpu_gather(const struct vcpu *vcpu);
 void svm_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void svm_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);

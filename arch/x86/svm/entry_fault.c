@@ -34,10 +34,3 @@ const char *svm_find_fault(const struct vcpu *vcpu)
     return svm_guest_fault(vcpu->backend->vmcb, cr4_bits(),
                            tells_size ? cpuid(0x80000008, 0).eax & 0xFF : 40);
 }
-
-const char *svm_vcpu_entry_fault(const struct vcpu *vcpu)
-{
-    const char *fault = vcpu->backend->fault ? vcpu->backend->fault : svm_find_fault(vcpu);
-
-    return fault ? fault : "nothing that Verge knows of";
-}

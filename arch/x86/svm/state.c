@@ -77,7 +77,6 @@ void svm_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
     vmcb->cpl = (uint8_t)(control->segments[SEGMENT_SS].attributes >> 5 & 3);
     svm_dirty(vcpu, SVM_ALL_DIRTY);
     nested_owe_flush(vcpu->nested);
-    svm_vcpu_check_at_entry(vcpu);
 }
 
 uint64_t svm_vcpu_cr0(const struct vcpu *vcpu)

@@ -226,34 +226,11 @@ void svm_vcpu_gather(const struct vcpu *vcpu)
     (void)vcpu;
 }
 
-void svm_vcpu_check_at_entry(struct vcpu *vcpu)
-{
-    vcpu->backend->unchecked = true;
-    vcpu->attention = true;
-}
-
-/* Looks at a state that somebody else than the guest has set; a CPU would refuse it with no more than that
- * (and QEMU 7.2 overwrites it then). True: refused. */
-static bool refused(struct vcpu *vcpu)
-{
-    struct vcpu_backend *backend = vcpu->backend;
-
-    if (!backend->unchecked)
-        return false;
-    backend->unchecked = false;
-    backend->fault = svm_find_fault(vcpu);
-    if (!backend->fault)
-        return false;
-    backend->vmcb->exit_code = UINT64_MAX;
-    exit_refuse(&vcpu->exit);
-    return true;
-}
-
 static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
     bool comes_back = vcpu->attention && attend(vcpu, &distance);
 
-    if (refused(vcpu))
+    if (entry_refused(vcpu))
         return;
     if (!comes_back && !oneshot_in_time(vcpu, vcpu->backend->entry_cost, distance)) {
         vcpu->backend->armed = true;

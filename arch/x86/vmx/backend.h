@@ -34,8 +34,6 @@ struct vcpu_backend {
     bool launched;           /* VMRESUME, no longer VMLAUNCH */
     bool cold;               /* the VMCS has not been entered since it was made current */
     bool window;             /* the VMCS asks for an interrupt window */
-    bool unchecked;          /* somebody else than the guest has changed its state since the last entry */
-    const char *fault;       /* why the last entry was refused; NULL: ask the CPU */
     struct hands hands;
 };
 
@@ -94,7 +92,6 @@ uint64_t vmx_vcpu_exit_code(const struct vcpu *vcpu);
 const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu); /* entry_fault.c */
 /* What CPUs check at an entry; NULL: nothing is wrong. */
 const char *vmx_find_fault(const struct vcpu *vcpu);
-void vmx_vcpu_check_at_entry(struct vcpu *vcpu);
 void vmx_vcpu_gather(const struct vcpu *vcpu);
 void vmx_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void vmx_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);

@@ -227,34 +227,8 @@ static inline void write_rip(const struct vcpu_backend *backend)
         vmx_write(VMCS_GUEST_RIP, backend->rip);
 }
 
-void vmx_vcpu_check_at_entry(struct vcpu *vcpu)
-{
-    vcpu->backend->unchecked = true;
-    vcpu->attention = true;
-}
-
-/* Looks at a state that somebody else than the guest has set; a CPU would refuse it with no more than that.
- * True: refused. */
-static bool refused(struct vcpu *vcpu)
-{
-    struct vcpu_backend *backend = vcpu->backend;
-
-    if (!backend->unchecked)
-        return false;
-    write_registers(backend);
-    write_rip(backend);
-    backend->unchecked = false;
-    backend->fault = vmx_find_fault(vcpu);
-    if (!backend->fault)
-        return false;
-    backend->reason = REASON_ENTRY_FAILED | REASON_INVALID_STATE;
-    exit_refuse(&vcpu->exit);
-    return true;
-}
-
 static inline void place_rest(struct vcpu_backend *backend, uint64_t tsc)
 {
-    write_rip(backend);
     backend->entry.tsc_base = tsc - (uint64_t)backend->entry_cost;
     backend->entry_rip = backend->rip;
     CHECK(!backend->vcpu->nested->flush_owed && vmx_selected == backend->vcpu);
@@ -267,9 +241,10 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t
 
     if (vcpu->attention)
         attend(vcpu);
-    if (refused(vcpu))
-        return;
     write_registers(backend);
+    write_rip(backend);
+    if (entry_refused(vcpu))
+        return;
     backend->shadow = backend->held_shadow = 0; /* the next exit says what has become of it */
     if (preempts(backend)) {
         if (!preemption_in_time(backend, vcpu, distance) || !vcpu->exit.length)
@@ -303,6 +278,7 @@ void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
         return;
     }
     CHECK(!registers_changed(backend) && !backend->shadow && !backend->held_shadow);
+    write_rip(backend);
     place_rest(backend, tsc);
     vmx_resume_unarmed(&backend->entry); /* a first entry asks for attention */
 }
@@ -324,7 +300,7 @@ uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)
     vmx_select(vcpu);
     if (setting->cold)
         nested_owe_flush(vcpu->nested);
-    if (preemption_timer.on)
+    if (preemption_timer.spared != PREEMPTION_UNUSED)
         vmx_write(VMCS_PREEMPTION_TIMER, setting->preemption_count ? setting->preemption_count : UINT32_MAX);
     place_flush(vcpu);
     backend->shadow = setting->shadow;

@@ -67,11 +67,8 @@ const char *vmx_find_fault(const struct vcpu *vcpu)
 const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu)
 {
     uint32_t reason = vcpu->backend->reason & ~REASON_ENTRY_FAILED;
-    const char *fault = vcpu->backend->fault;
     uint64_t error;
 
-    if (fault)
-        return fault;
     vmx_select(vcpu);
     switch (reason) {
     case REASON_MSR_LOADING:
@@ -90,6 +87,5 @@ const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu)
             return "the VMCS can't be entered";
         break;
     }
-    fault = vmx_find_fault(vcpu);
-    return fault ? fault : "nothing that Verge knows of";
+    return vmx_find_fault(vcpu);
 }

@@ -273,7 +273,6 @@ void vmx_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control)
     }
     load_pdptes(vcpu);
     nested_owe_flush(vcpu->nested);
-    vmx_vcpu_check_at_entry(vcpu);
 }
 
 /* ---- MSRs ---- */

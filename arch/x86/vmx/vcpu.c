@@ -112,10 +112,11 @@ static void reset_controls(struct vcpu *vcpu)
     struct vcpu_backend *backend = vcpu->backend;
 
     backend->cpu_controls = vmx_controls.cpu;
-    vmx_write(VMCS_PIN_CONTROLS,
-              preemption_timer.on ? vmx_controls.pin : vmx_controls.pin & ~PIN_PREEMPTION_TIMER);
+    vmx_write(VMCS_PIN_CONTROLS, preemption_timer.spared != PREEMPTION_UNUSED
+                                     ? vmx_controls.pin
+                                     : vmx_controls.pin & ~PIN_PREEMPTION_TIMER);
     backend->held_run = VMX_TIMER_RESTS;
-    if (preemption_timer.on)
+    if (preemption_timer.spared != PREEMPTION_UNUSED)
         vmx_write(VMCS_PREEMPTION_TIMER, UINT32_MAX);
     if (vmx_controls.cpu2 & CPU2_ENCLS)
         vmx_write(VMCS_ENCLS_BITMAP, UINT64_MAX);
