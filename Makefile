@@ -42,7 +42,7 @@ $(BUILD)/hv/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/hv/%.asm.o: %.asm $(GEN)
+$(BUILD)/hv/%.asm.o: %.asm $(GEN) arch/x86/gprs.inc
 	@mkdir -p $(@D)
 	$(NASM) -f elf64 -I $(BUILD)/gen/ -I $(BUILD)/ $(EXTRA_ASMFLAGS) -o $@ $<
 

@@ -211,15 +211,19 @@ static enum handled handle_memory(struct vm *vm)
     return HANDLED_RESUME;
 }
 
+static enum handled crash_by_machine_check(struct vm *vm)
+{
+    cpu_take_machine_check();
+    vm_crash(vm, "machine check of the host while it ran");
+    return HANDLED_RESUME;
+}
+
 static enum handled handle_exception(struct vm *vm)
 {
     const struct exit *exit = &vm->vcpu.exit;
 
-    if (exit->exception.vector == VECTOR_MC) {
-        cpu_take_machine_check();
-        vm_crash(vm, "machine check of the host while it ran");
-        return HANDLED_RESUME;
-    }
+    if (exit->exception.vector == VECTOR_MC)
+        return crash_by_machine_check(vm);
     vm_raise(vm, exit->exception.vector, exit->exception.has_error, exit->exception.error);
     return HANDLED_RESUME;
 }
@@ -242,6 +246,8 @@ static enum handled handle_forbidden(struct vm *vm)
 
 static enum handled handle_shutdown(struct vm *vm)
 {
+    if (cpu_machine_check_waits())
+        return crash_by_machine_check(vm);
     vm_crash(vm, "triple fault");
     return HANDLED_RESUME;
 }

@@ -13,6 +13,7 @@
 #define MSR_MCG_STATUS     0x17Au
 #define MSR_MC0_STATUS     0x401u
 #define MCG_CAN_GO_ON      BIT64(0) /* RIPV */
+#define MCG_IN_PROGRESS    BIT64(2) /* MCIP */
 #define MC_VALID           BIT64(63)
 #define MC_CONTEXT_CORRUPT BIT64(57) /* PCC */
 
@@ -93,6 +94,13 @@ bool cpu_init_virtualisation(enum cpu_timer timer)
         return false;
     }
     return calibrate();
+}
+
+bool cpu_machine_check_waits(void)
+{
+    uint64_t global;
+
+    return cpuid(1, 0).edx & BIT(14) && rdmsr_safe(MSR_MCG_STATUS, &global) && global & MCG_IN_PROGRESS;
 }
 
 /* Source: APM vol. 2 "Machine Check Architecture", "Machine Check Global Status", "Machine-Check Registers".

@@ -114,6 +114,11 @@ bool console_quit(void)
     return false;
 }
 
+bool cpu_machine_check_waits(void)
+{
+    return false;
+}
+
 void cpu_take_machine_check(void)
 {
 }

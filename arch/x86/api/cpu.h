@@ -74,6 +74,9 @@ void cpu_start_periodic_timer(uint32_t hz);
  * go on and its state is whole; then only who ran is lost. */
 void cpu_take_machine_check(void);
 
+/* Whether one is under way: it may have shut down the guest alone, whose CR4.MCE was clear (SVM). */
+bool cpu_machine_check_waits(void);
+
 /* Start of the machine, in the order of hv/main.c. */
 struct boot_info;
 void cpu_init_early(void);

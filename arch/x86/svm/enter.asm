@@ -4,6 +4,7 @@
 ; Offsets of struct svm_switch come from arch/x86/svm/switch.h through the generated svm_offsets.inc.
 
 %include "svm_offsets.inc"
+%include "arch/x86/gprs.inc"
 
 ; Padding that a test build puts into both stretches, to see E and X grow by exactly as much.
 %ifndef EXTRA_ENTRY
@@ -26,17 +27,7 @@ svm_enter:
     push rdi
     mov rax, [rdi + SW_VMCB_PA]
     vmload                              ; RAX
-    mov rbx, [rdi + SW_GPR + 3 * 8]
-    mov rbp, [rdi + SW_GPR + 5 * 8]
-    mov rsi, [rdi + SW_GPR + 6 * 8]
-    mov r8, [rdi + SW_GPR + 8 * 8]
-    mov r9, [rdi + SW_GPR + 9 * 8]
-    mov r10, [rdi + SW_GPR + 10 * 8]
-    mov r11, [rdi + SW_GPR + 11 * 8]
-    mov r12, [rdi + SW_GPR + 12 * 8]
-    mov r13, [rdi + SW_GPR + 13 * 8]
-    mov r14, [rdi + SW_GPR + 14 * 8]
-    mov r15, [rdi + SW_GPR + 15 * 8]
+    LOAD_GPRS rdi + SW_GPR
     mov ecx, [rdi + SW_ARM_COUNT]
     test ecx, ecx
     jz .armed
@@ -65,19 +56,7 @@ svm_enter:
     or rax, rdx
     mov rdx, [rsp + 8]
     mov [rdx + SW_T1], rax
-    mov [rdx + SW_GPR + 1 * 8], rcx
-    mov [rdx + SW_GPR + 3 * 8], rbx
-    mov [rdx + SW_GPR + 5 * 8], rbp
-    mov [rdx + SW_GPR + 6 * 8], rsi
-    mov [rdx + SW_GPR + 7 * 8], rdi
-    mov [rdx + SW_GPR + 8 * 8], r8
-    mov [rdx + SW_GPR + 9 * 8], r9
-    mov [rdx + SW_GPR + 10 * 8], r10
-    mov [rdx + SW_GPR + 11 * 8], r11
-    mov [rdx + SW_GPR + 12 * 8], r12
-    mov [rdx + SW_GPR + 13 * 8], r13
-    mov [rdx + SW_GPR + 14 * 8], r14
-    mov [rdx + SW_GPR + 15 * 8], r15
+    STORE_GPRS rdx + SW_GPR
     pop qword [rdx + SW_GPR + 2 * 8]
     mov rax, [rdx + SW_VMCB_PA]
     vmsave                              ; RAX

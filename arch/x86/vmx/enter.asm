@@ -3,6 +3,7 @@
 ; Source: Intel SDM vol. 3, "VM Entries", "VM Exits". Offsets come from arch/x86/vmx/switch.h through the generated vmx_offsets.inc.
 
 %include "vmx_offsets.inc"
+%include "arch/x86/gprs.inc"
 
 ; Padding that a test build puts into both stretches, to see E and X grow by exactly as much.
 %ifndef EXTRA_ENTRY
@@ -34,17 +35,7 @@ align 64
     mov ecx, FIELD_HOST_RSP
     vmwrite rcx, rsp
 .stack_known:
-    mov rbx, [rdi + VX_GPR + 3 * 8]
-    mov rbp, [rdi + VX_GPR + 5 * 8]
-    mov rsi, [rdi + VX_GPR + 6 * 8]
-    mov r8, [rdi + VX_GPR + 8 * 8]
-    mov r9, [rdi + VX_GPR + 9 * 8]
-    mov r10, [rdi + VX_GPR + 10 * 8]
-    mov r11, [rdi + VX_GPR + 11 * 8]
-    mov r12, [rdi + VX_GPR + 12 * 8]
-    mov r13, [rdi + VX_GPR + 13 * 8]
-    mov r14, [rdi + VX_GPR + 14 * 8]
-    mov r15, [rdi + VX_GPR + 15 * 8]
+    LOAD_GPRS rdi + VX_GPR
 %if %3
     mov ecx, [rdi + VX_ARM_COUNT]
     test ecx, ecx
@@ -86,19 +77,7 @@ vmx_exit_point:
     or rax, rdx
     mov rdx, [rsp + 16]
     mov [rdx + VX_T1], rax
-    mov [rdx + VX_GPR + 1 * 8], rcx
-    mov [rdx + VX_GPR + 3 * 8], rbx
-    mov [rdx + VX_GPR + 5 * 8], rbp
-    mov [rdx + VX_GPR + 6 * 8], rsi
-    mov [rdx + VX_GPR + 7 * 8], rdi
-    mov [rdx + VX_GPR + 8 * 8], r8
-    mov [rdx + VX_GPR + 9 * 8], r9
-    mov [rdx + VX_GPR + 10 * 8], r10
-    mov [rdx + VX_GPR + 11 * 8], r11
-    mov [rdx + VX_GPR + 12 * 8], r12
-    mov [rdx + VX_GPR + 13 * 8], r13
-    mov [rdx + VX_GPR + 14 * 8], r14
-    mov [rdx + VX_GPR + 15 * 8], r15
+    STORE_GPRS rdx + VX_GPR
     pop qword [rdx + VX_GPR]
     pop qword [rdx + VX_GPR + 2 * 8]
     pop rdi
