@@ -108,7 +108,7 @@ bench-bochs: $(BUILD)/verge.elf32 guests ## the same under Bochs: VT-x by both t
 coverage: ## line coverage of devices/ and the time core by the unit tests; fails below 90 %
 	python3 -B tools/coverage.py --build $(BUILD)/coverage
 
-mutants: ## seed ten defects, each of which must make its named test fail
+mutants: ## seed eleven defects, each of which must make its named test fail
 	python3 -B tools/mutants.py
 
 format: ## clang-format over all C files

@@ -5,13 +5,14 @@ import glob
 import os
 import re
 import subprocess
+import tomllib
 
 import pytest
 
 from harness import ROOT
 
-FOLDERS = ["boot", "lib", "arch/x86", "arch/x86/api", "arch/x86/svm", "arch/x86/decode", "arch/x86/host", "hv", "hv/devapi", "devices",
-           "guest", "tests", "tests/unit", "tests/integration", "tests/fuzz", "tools"]
+FOLDERS = ["boot", "lib", "arch/x86", "arch/x86/api", "arch/x86/svm", "arch/x86/vmx", "arch/x86/decode", "arch/x86/host", "hv", "hv/devapi", "devices",
+           "guest", "tests", "tests/unit", "tests/image", "tests/integration", "tests/fuzz", "tools"]
 README_LINES = 40
 
 
@@ -101,6 +102,15 @@ def test_folder_readme(folder):
     names += [name.removesuffix(".c") + ".h" for name in names if name.endswith(".c")]
     missing = [f for f in sorted(there) if not any(fnmatch.fnmatch(f, name) for name in names)]
     assert not missing, f"{folder}/README.md lacks {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("mutant", tomllib.loads(text_of("tests/mutants.toml"))["mutant"], ids=lambda m: m["name"])
+def test_mutants_fit_the_source(mutant):
+    """`make mutants` is not run here; what it would change must stand where it looks."""
+    source = text_of(mutant["file"])
+    for old, new in mutant["edits"]:
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
 
 
 def test_charges_are_those_of_the_source():
