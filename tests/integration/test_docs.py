@@ -70,12 +70,13 @@ def test_named_functions_exist(document):
 def test_commands_exist(document):
     """Targets of make, options of the two scripts, and scripts by their path."""
     text = text_of(document)
-    words = {target for line in re.findall(r"(?:^|`|&& )make ((?:-\w+ |[\w/-]+ ?)+)", text, re.M) for target in line.split()}
-    for target in words:
-        if target.startswith("-") or re.search(r"NAME|my-", target) or target in ("the", "must"):
-            continue
-        p = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
-        assert "No rule" not in p.stderr, f"{document}: make {target}: {p.stderr}"
+    for line in re.findall(r"(?:^|`|&& )make ((?:[A-Z_]+=[^\s`]+ ?|-\w+ |[\w/-]+(?:\.\w+)* ?)+)", text, re.M):
+        variables = re.findall(r"[A-Z_]+=\S+", line)
+        for target in line.split():
+            if target in variables or target.startswith("-") or re.search(r"NAME|my-", target) or target in ("the", "must"):
+                continue
+            p = subprocess.run(["make", "-n", *variables, target], cwd=ROOT, capture_output=True, text=True)
+            assert "No rule" not in p.stderr, f"{document}: make {target}: {p.stderr}"
     for script, rest in re.findall(r"(?:\./|`)(run-\w+\.sh)((?: [^`\n]*)?)", text):
         usage = text_of(script)
         for option in re.findall(r"(?<!\S)(--[a-z]+[a-z-]*)", rest.split(" -- ")[0]):
