@@ -20,6 +20,11 @@ static bool can_interrupt(struct vm *vm)
     return i8259_can_interrupt(&pc_of(vm)->pic);
 }
 
+static bool nmi_masked(struct vm *vm)
+{
+    return mc146818_nmi_masked(&pc_of(vm)->rtc);
+}
+
 static enum handled give_cpuid(uint64_t *const *gpr, const uint32_t *out)
 {
     *gpr[REG_RAX] = out[CPUID_EAX];
@@ -140,6 +145,7 @@ static size_t screen(struct vm *vm, char *buffer, size_t size)
 static const struct vm_ops pc_ops = {
     .interrupt_ack = interrupt_ack,
     .can_interrupt = can_interrupt,
+    .nmi_masked = nmi_masked,
     .cpuid = do_cpuid,
     .rdmsr = do_rdmsr,
     .wrmsr = do_wrmsr,

@@ -270,6 +270,7 @@ exit_handler *const exit_handlers[EXIT_KINDS] = {
     [EXIT_HOST_INTERRUPT] = handle_nothing,
     [EXIT_HOST_NMI] = handle_nothing,
     [EXIT_WINDOW] = handle_window,
+    [EXIT_NMI_WINDOW] = handle_nothing,
     [EXIT_PORT] = handle_port,
     [EXIT_STRING_IO] = handle_string_io,
     [EXIT_CPUID] = handle_cpuid,

@@ -12,10 +12,11 @@
 #define RFLAGS_IF BIT64(9)
 #define RFLAGS_RF BIT64(16)
 
-#define VECTOR_DB 1
-#define VECTOR_UD 6
-#define VECTOR_GP 13
-#define VECTOR_MC 18
+#define VECTOR_DB  1
+#define VECTOR_NMI 2
+#define VECTOR_UD  6
+#define VECTOR_GP  13
+#define VECTOR_MC  18
 
 /* One handler for each kind of exit; vm->vcpu.exit is what happened. */
 typedef enum handled exit_handler(struct vm *vm);
@@ -29,6 +30,12 @@ void exits_set_charges(struct vm *vm, uint64_t each);
 static inline bool vm_interruptible(const struct vm *vm)
 {
     return *vm->vcpu.rflags & RFLAGS_IF && !(*vm->vcpu.shadow & VCPU_SHADOW) && !vm->vcpu.event.valid;
+}
+
+/* An NMI waits, and the guest could take it at the next entry. */
+static inline bool vm_takes_nmi(struct vm *vm)
+{
+    return vm_nmi_waits(vm) && !vm->vcpu.event.valid && !vcpu_nmi_blocked(&vm->vcpu);
 }
 
 /* Raises an exception at the present instruction. */

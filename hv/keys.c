@@ -76,6 +76,12 @@ static void show_trace(struct vm *vm)
     trace_show(32);
 }
 
+static void raise_nmi(struct vm *vm)
+{
+    vm_raise_nmi(vm);
+    log_notice("%s: NMI", vm->name);
+}
+
 static void ask_quit(struct vm *vm)
 {
     (void)vm;
@@ -85,7 +91,8 @@ static void ask_quit(struct vm *vm)
 static const struct key keys[] = {
     {'h', "this help", show_help},           {'n', "input to the next guest", next_guest},
     {'t', "clocks and ledger", show_clocks}, {'r', "registers of the guest in focus", show_registers},
-    {'d', "last trace records", show_trace}, {'x', "quit Verge", ask_quit},
+    {'d', "last trace records", show_trace}, {'i', "an NMI to the guest in focus", raise_nmi},
+    {'x', "quit Verge", ask_quit},
 };
 
 static void show_help(struct vm *vm)

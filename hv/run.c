@@ -59,6 +59,21 @@ static void offer_interrupt(struct vm *vm)
     guest_trace_irq(vm, vm->vcpu.event.vector);
 }
 
+static void offer_nmi(struct vm *vm)
+{
+    bool waits = vm_nmi_waits(vm), deliver = vm_takes_nmi(vm);
+
+    if (vm->vcpu.nmi_window || waits)
+        vcpu_want_nmi_window(&vm->vcpu, waits && !deliver);
+    if (!deliver)
+        return;
+    vm_charge(vm, CHARGE_EVENT);
+    vm_nmi_delivered(vm);
+    vcpu_inject(&vm->vcpu, (struct vcpu_event){.vector = VECTOR_NMI, .type = EVENT_NMI});
+    trace(TRACE_INJECT, VECTOR_NMI, 0);
+    guest_trace_irq(vm, VECTOR_NMI);
+}
+
 static void take_landing(struct vm *vm, uint64_t distance)
 {
     const struct exit *exit = &vm->vcpu.exit;
@@ -83,6 +98,17 @@ static void disturb(struct vm *vm)
         vm->slice_end = 0;
 }
 
+/* An interrupt or an NMI is taken before what exited; but what the CPU itself has already begun, a trap, a
+ * triple fault, comes before them (APM vol. 2 "Priorities"). */
+static bool comes_first(struct vm *vm)
+{
+    enum exit_kind kind = vm->vcpu.exit.kind;
+
+    if (kind == EXIT_EXCEPTION || kind == EXIT_SHUTDOWN || kind == EXIT_INVALID)
+        return false;
+    return (vm->interrupt && vm_interruptible(vm)) || vm_takes_nmi(vm);
+}
+
 /* Moves the clock over an exit at which something is due or disturbed. False: an interrupt comes before the
  * instruction. */
 static __attribute__((noinline)) bool clock_exit(struct vm *vm)
@@ -94,10 +120,7 @@ static __attribute__((noinline)) bool clock_exit(struct vm *vm)
     take_landing(vm, distance);
     if (perturb_on)
         disturb(vm);
-    /* What the CPU itself has already begun, a trap, a triple fault, comes before an external interrupt (APM
-     * vol. 2 "Priorities"). */
-    if (vm->interrupt && vm_interruptible(vm) && exit->kind != EXIT_EXCEPTION &&
-        exit->kind != EXIT_SHUTDOWN && exit->kind != EXIT_INVALID)
+    if (comes_first(vm))
         return false;
     vm_advance(vm, vm->exit_charges[exit->kind], &vm->sources.charged);
     return true;
@@ -108,6 +131,8 @@ static void halt(struct vm *vm)
 {
     if (vm->vcpu.event.valid)
         return; /* stepped over */
+    if (vm_takes_nmi(vm))
+        return;
     if (!(*vm->vcpu.rflags & RFLAGS_IF) || !(vm->interrupt || vm->ops->can_interrupt(vm))) {
         vm_end(vm, vm->policy.halt_ok ? 0 : VERDICT_DEAD_HALT,
                "halted with interrupts off or all masked, and nothing can wake it");
@@ -140,6 +165,7 @@ static __attribute__((noinline)) void complete_otherwise(struct vm *vm, enum han
 static __attribute__((noinline)) uint64_t prepare(struct vm *vm)
 {
     guest_clock_advance(&vm->clock, vm->clock.now);
+    offer_nmi(vm);
     offer_interrupt(vm);
     return deadline_queue_next(&vm->clock.deadlines) - vm->clock.now;
 }
@@ -223,7 +249,7 @@ static __attribute__((noinline)) void run_slice(struct vm *vm, uint64_t slice)
 static void attend_halted(struct vm *vm, uint64_t now, bool coarse)
 {
     guest_clock_advance(&vm->clock, vm->clock.now); /* input that is there comes first */
-    for (unsigned passed = 0; !vm->interrupt; passed++) {
+    for (unsigned passed = 0; !vm->interrupt && !vm_takes_nmi(vm); passed++) {
         uint64_t deadline = deadline_queue_next(&vm->clock.deadlines);
         uint64_t reached = deadline;
 

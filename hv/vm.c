@@ -37,7 +37,18 @@ void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const st
 void vm_set_interrupt(struct vm *vm, bool level)
 {
     vm->interrupt = level;
-    vm->attention = level || perturb_on;
+    vm->attention = level || vm->nmi || perturb_on;
+}
+
+void vm_raise_nmi(struct vm *vm)
+{
+    vm->nmi = vm->attention = true;
+}
+
+void vm_nmi_delivered(struct vm *vm)
+{
+    vm->nmi = false;
+    vm_set_interrupt(vm, vm->interrupt);
 }
 
 bool vm_reset(struct vm *vm)
@@ -46,6 +57,7 @@ bool vm_reset(struct vm *vm)
     vm->sources = (struct time_sources){0};
     vm->clock.now = 0;
     vm->tsc_bias = 0;
+    vm->nmi = false;
     vm_set_interrupt(vm, false);
     vm->requests = (struct vm_requests){0};
     fetch_forget(&vm->fetch);

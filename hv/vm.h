@@ -41,6 +41,8 @@ struct vm_ops {
     uint8_t (*interrupt_ack)(struct vm *vm);
     /* Can an external interrupt ever come, as the guest has set its interrupt controller? */
     bool (*can_interrupt)(struct vm *vm);
+    /* NMIs are kept from the CPU, as the guest has set it (bit 7 of port 70h). */
+    bool (*nmi_masked)(struct vm *vm);
     /* Carry out the instruction of this name on the vCPU's registers; charged already. */
     enum handled (*cpuid)(struct vm *vm);
     enum handled (*rdmsr)(struct vm *vm);
@@ -83,8 +85,9 @@ struct vm {
     struct guest_clock clock;
     uint64_t tsc_bias; /* what the guest's writes to its TSC added */
     bool interrupt;    /* level of the interrupt controller's INT: vm_set_interrupt() */
-    bool attention;    /* before and after each run there is more to do than usual: an interrupt waits, or
-                          perturb= */
+    bool nmi;          /* latched: vm_raise_nmi() */
+    bool attention; /* before and after each run there is more to do than usual: an interrupt or an NMI waits,
+                       or perturb= */
     char name[16];
     unsigned id;
     enum vm_state state;
@@ -130,6 +133,16 @@ void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const st
 bool vm_reset(struct vm *vm);
 
 void vm_set_interrupt(struct vm *vm, bool level);
+
+/* An edge at the CPU's NMI input: delivered as soon as the guest can take it. One waits; further edges until
+ * its delivery are one with it, as on hardware (SDM vol. 3 "Handling Multiple NMIs"). */
+void vm_raise_nmi(struct vm *vm);
+void vm_nmi_delivered(struct vm *vm);
+
+static inline bool vm_nmi_waits(struct vm *vm)
+{
+    return vm->nmi && !vm->ops->nmi_masked(vm);
+}
 
 /* Moves the clock and books the reason in one of vm->sources. */
 static inline void vm_advance(struct vm *vm, uint64_t cycles, uint64_t *source)

@@ -125,6 +125,8 @@ struct backend {
     const char *(*find_fault)(const struct vcpu *vcpu);
     const char *(*entry_fault)(const struct vcpu *vcpu);
     void (*gather)(const struct vcpu *vcpu);
+    /* In the handler of an NMI; the shadow is the caller's. */
+    bool (*in_nmi)(const struct vcpu *vcpu);
 
     void (*get_control)(const struct vcpu *vcpu, struct vcpu_control *control);
     void (*set_control)(struct vcpu *vcpu, const struct vcpu_control *control);

@@ -41,6 +41,11 @@ void vcpu_gather(const struct vcpu *vcpu)
     cpu_backend.gather(vcpu);
 }
 
+bool vcpu_nmi_blocked(const struct vcpu *vcpu)
+{
+    return *vcpu->shadow & VCPU_SHADOW || cpu_backend.in_nmi(vcpu);
+}
+
 /* ---- states that somebody else than the guest has set ---- */
 
 void vcpu_check_at_entry(struct vcpu *vcpu)
@@ -200,6 +205,7 @@ static const char *const kind_names[EXIT_KINDS] = {
     [EXIT_HOST_INTERRUPT] = "interrupt",
     [EXIT_HOST_NMI] = "nmi",
     [EXIT_WINDOW] = "window",
+    [EXIT_NMI_WINDOW] = "nmi-window",
     [EXIT_PORT] = "port",
     [EXIT_STRING_IO] = "string-io",
     [EXIT_CPUID] = "cpuid",

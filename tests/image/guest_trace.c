@@ -94,7 +94,7 @@ static void put_msr(const struct vm *vm, const char *event)
 static bool is_silent(enum exit_kind kind)
 {
     return kind == EXIT_HOST_INTERRUPT || kind == EXIT_HOST_NMI || kind == EXIT_WINDOW ||
-           kind == EXIT_MEMORY || kind == EXIT_STRING_IO || kind == EXIT_EXCEPTION;
+           kind == EXIT_NMI_WINDOW || kind == EXIT_MEMORY || kind == EXIT_STRING_IO || kind == EXIT_EXCEPTION;
 }
 
 void guest_trace_put_exit(const struct vm *vm)

@@ -101,7 +101,7 @@ def test_shell_on_a_terminal():
 def test_keys_at_the_shell():
     term = at_the_prompt()
     term.send("\x01h")
-    for letter in "hntrdx":
+    for letter in "hntrdix":
         term.expect(rf"vg: Ctrl-A {letter}: \S+")
     term.send("\x01t")
     term.expect(r"vm0: clock [0-9,]+ = consumed [0-9,]+ \+ charged [0-9,]+ \+ snapped 0 \+ idle [0-9,]+: exact")
@@ -114,6 +114,9 @@ def test_keys_at_the_shell():
     term.expect("trace vm0 [0-9]+ ")
     term.send("\x01n")
     term.expect_exact("input goes to vm0")
+    term.send("\x01i")
+    term.expect_exact("vm0: NMI")
+    term.expect("NMI received for unknown reason")
     # A key that is none goes nowhere; Ctrl-A twice sends one: to the start of the line, where the `e` is wanted.
     term.send("\x01qcho al")
     term.send("\x01\x01e")

@@ -22,18 +22,18 @@
 #include "hv/run.h"
 #include "hv/vm.h"
 #include "lib/prng.h"
+#include "tests/unit/run_host.h"
 
-#define HZ        UINT64_C(1000000000)
-#define RAM_BYTES 0x100000u
-#define RECORDS   4096
-#define HOST_MOST                                                                                            \
-    UINT64_C(20000000000)              /* TSC at which a guest that still waits, waits for what never comes */
-#define WORK_MOST  UINT64_C(100000000) /* instructions of all guests, likewise */
+#define RECORDS    4096
 #define E_PLUS_X   14u
 #define VECTOR_IRQ 0x20
 #define PORT_END   0xf4
+#define PORT_NMI   0x90 /* NMI_RAISE, NMI_MASK, NMI_UNMASK */
 
-enum code { NOP, STI, CLI, OUT, CPUID, HLT, JMP, TSC, DONE, IRET };
+enum { NMI_RAISE, NMI_MASK, NMI_UNMASK };
+
+/* NMI_TSC and NMI_IRET: the same in an NMI's handler. */
+enum code { NOP, STI, CLI, OUT, CPUID, HLT, JMP, TSC, DONE, IRET, NMI_TSC, NMI_IRET };
 
 struct op {
     enum code code;
@@ -52,7 +52,14 @@ struct machine {
     struct i8259_pair pic;
     struct i8254 pit;
     struct grid grid;
-    struct bus_region end_port;
+    struct bus_region end_port, nmi_port;
+    struct deadline nmi_source; /* raises one every nmi_period cycles, if that isn't 0 */
+    uint64_t nmi_period;
+    uint64_t nmi_handler; /* RIP */
+    uint64_t nmi_returns; /* RIP and IF at the last NMI */
+    bool nmi_returns_if, in_nmi, nmi_masked;
+    unsigned nmis, nmi_raises;
+    uint64_t nmi_record[RECORDS];
     const struct op *program;
     uint64_t handler; /* RIP of the interrupt handler */
     uint64_t returns; /* RIP and IF at the interrupt */
@@ -70,135 +77,12 @@ struct machine {
 
 static struct machine machines[4];
 static struct hardships hardships;
-static uint64_t host; /* the TSC */
-static uint64_t idle_timer;
-static uint64_t executed; /* instructions of all guests */
 static struct prng luck;
 static uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
 
 static inline bool chance(unsigned of256)
 {
     return prng_below(&luck, 256) < of256;
-}
-
-/* ---- what the run loop and the exit handlers need of the host ---- */
-uint64_t host_tsc(void)
-{
-    return host += 3;
-}
-
-uint64_t host_tsc_hz(void)
-{
-    return HZ;
-}
-
-void cpu_set_timer(uint64_t host_cycles)
-{
-    idle_timer = host_cycles;
-}
-
-void cpu_wait(void)
-{
-    host += idle_timer;
-}
-
-void console_service(void)
-{
-    host += 50;
-    assert_in_range(host, 0, HOST_MOST);
-    assert_in_range(executed, 0, WORK_MOST);
-}
-
-bool console_quit(void)
-{
-    return false;
-}
-
-bool cpu_machine_check_waits(void)
-{
-    return false;
-}
-
-void cpu_take_machine_check(void)
-{
-}
-
-bool console_wants_machine_reset(void)
-{
-    return false;
-}
-
-void console_let_finish(void)
-{
-}
-
-void console_flush(void)
-{
-}
-
-void console_machine_reset(void)
-{
-}
-
-void console_show_exits(struct vm *vm)
-{
-    (void)vm;
-}
-
-const char *exit_kind_name(enum exit_kind kind)
-{
-    (void)kind;
-    return "exit";
-}
-
-bool nested_unmap(struct nested *nested, uint64_t gpa)
-{
-    (void)nested;
-    (void)gpa;
-    return false;
-}
-
-uint64_t vcpu_cr0(const struct vcpu *vcpu)
-{
-    (void)vcpu;
-    return 1;
-}
-
-bool nested_restore(struct nested *nested, uint64_t gpa)
-{
-    (void)nested;
-    return gpa < RAM_BYTES;
-}
-
-void emulate_memory(struct vm *vm, const struct exit *exit)
-{
-    (void)vm;
-    (void)exit;
-    fail();
-}
-
-void emulate_string_io(struct vm *vm)
-{
-    (void)vm;
-    fail();
-}
-
-void fetch_forget(struct fetch_cache *cache)
-{
-    (void)cache;
-}
-
-unsigned fetch_instruction_length(struct vm *vm)
-{
-    (void)vm;
-    return 1;
-}
-
-bool fetch_cr_operand(struct vm *vm, uint64_t *value)
-{
-    (void)vm;
-    *value = 0;
-    return true;
 }
 
 /* ---- the vCPU ---- */
@@ -232,7 +116,7 @@ void vcpu_reset(struct vcpu *vcpu)
     *vcpu->rip = 0;
     *vcpu->rflags = 2;
     *vcpu->shadow = 0;
-    vcpu->window = false;
+    vcpu->window = vcpu->nmi_window = false;
     vcpu->event.valid = false;
 }
 
@@ -293,6 +177,22 @@ bool vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
     return value & 1;
 }
 
+bool vcpu_nmi_blocked(const struct vcpu *vcpu)
+{
+    return *vcpu->shadow || machine_of(vcpu)->in_nmi;
+}
+
+static void enter_nmi(struct machine *m, struct vcpu *vcpu)
+{
+    assert_false(vcpu_nmi_blocked(vcpu));
+    assert_int_equal(vcpu->event.vector, 2);
+    m->in_nmi = true;
+    m->nmi_returns = *vcpu->rip;
+    m->nmi_returns_if = *vcpu->rflags & RFLAGS_IF;
+    *vcpu->rflags &= ~RFLAGS_IF;
+    *vcpu->rip = m->nmi_handler;
+}
+
 /* Delivers vcpu->event, or leaves it valid when its delivery meets a page fault. */
 static bool deliver(struct machine *m, struct vcpu *vcpu, struct exit *exit)
 {
@@ -304,6 +204,10 @@ static bool deliver(struct machine *m, struct vcpu *vcpu, struct exit *exit)
         return false;
     }
     vcpu->event.valid = false;
+    if (vcpu->event.type == EVENT_NMI) {
+        enter_nmi(m, vcpu);
+        return true;
+    }
     if (vcpu->event.type != EVENT_EXTERNAL || vcpu->event.vector != VECTOR_IRQ) {
         m->strays++;
         return true;
@@ -385,6 +289,16 @@ static bool execute(struct machine *m, struct vcpu *vcpu, uint64_t tsc, struct e
         next = m->returns;
         *vcpu->rflags |= m->returns_if ? RFLAGS_IF : 0;
         break;
+    case NMI_TSC:
+        assert_in_range(m->nmis, 0, RECORDS - 1);
+        m->nmi_record[m->nmis++] = tsc;
+        break;
+    case NMI_IRET:
+        assert_true(m->in_nmi);
+        m->in_nmi = false;
+        next = m->nmi_returns;
+        *vcpu->rflags |= m->nmi_returns_if ? RFLAGS_IF : 0;
+        break;
     }
     *vcpu->shadow = shadow;
     *vcpu->rip = next;
@@ -424,6 +338,10 @@ void vcpu_run(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
     while (runs) {
         if (vcpu->window && *vcpu->rflags & RFLAGS_IF && !*vcpu->shadow) {
             leave(exit, EXIT_WINDOW);
+            break;
+        }
+        if (vcpu->nmi_window && !vcpu_nmi_blocked(vcpu)) {
+            leave(exit, EXIT_NMI_WINDOW);
             break;
         }
         if (used >= most) {
@@ -484,9 +402,40 @@ static uint64_t end_read(void *opaque, uint64_t offset, unsigned width)
     return 0;
 }
 
-static const struct vm_ops machine_ops = {
-    .interrupt_ack = machine_ack, .can_interrupt = machine_can_interrupt, .cpuid = machine_cpuid};
-static const struct bus_ops end_ops = {end_read, end_write};
+static bool machine_nmi_masked(struct vm *vm)
+{
+    struct machine *m = vm->machine;
+
+    return m->nmi_masked;
+}
+
+static void nmi_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)
+{
+    struct machine *m = opaque;
+
+    (void)offset;
+    (void)width;
+    if (value == NMI_RAISE && m->nmi_raises) {
+        m->nmi_raises--;
+        vm_raise_nmi(&m->vm);
+    } else if (value != NMI_RAISE) {
+        m->nmi_masked = value == NMI_MASK;
+    }
+}
+
+static void raise_next_nmi(void *opaque, uint64_t when)
+{
+    struct machine *m = opaque;
+
+    vm_raise_nmi(&m->vm);
+    deadline_set(&m->nmi_source, when + m->nmi_period);
+}
+
+static const struct vm_ops machine_ops = {.interrupt_ack = machine_ack,
+                                          .can_interrupt = machine_can_interrupt,
+                                          .nmi_masked = machine_nmi_masked,
+                                          .cpuid = machine_cpuid};
+static const struct bus_ops end_ops = {end_read, end_write}, nmi_ops = {end_read, nmi_write};
 
 /* A VM with an 8259 pair and an 8254 on IRQ 0; `handler`: index of its interrupt handler. */
 static inline struct machine *add_machine(const struct op *program, uint64_t handler, unsigned wanted,
@@ -514,7 +463,10 @@ static inline struct machine *add_machine(const struct op *program, uint64_t han
     m->end_port = (struct bus_region){PORT_END, 1, 1, &end_ops, &m->vm, "end"};
     assert_null(bus_add(&m->vm.ports, &m->pic.regions[0]));
     assert_null(bus_add(&m->vm.ports, &m->pit.region));
+    m->nmi_port = (struct bus_region){PORT_NMI, 1, 1, &nmi_ops, m, "nmi"};
+    deadline_init(&m->nmi_source, &m->vm.clock.deadlines, raise_next_nmi, m, "nmi");
     assert_null(bus_add(&m->vm.ports, &m->end_port));
+    assert_null(bus_add(&m->vm.ports, &m->nmi_port));
     m->pit.device.reset(m->pit.device.opaque);
     vms[vm_count++] = &m->vm;
     return m;

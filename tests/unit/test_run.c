@@ -327,6 +327,97 @@ static void test_inta_at_injection(void **state)
     assert_int_equal(tested->returns, SET_UP + 11);
 }
 
+/* Spins, with ticks and NMIs. */
+static const struct op spin_nmi[] = {
+    PROGRAM_PIC,     PROGRAM_PIT(2, COUNT), {STI, 0, 0},          {NOP, 0, 0},
+    {NOP, 0, 0},     {DONE, 0, 0},          {JMP, SET_UP + 1, 0}, HANDLER,
+    {NMI_TSC, 0, 0}, {NOP, 0, 0},           {NMI_IRET, 0, 0},
+};
+
+#define NMI_PERIOD 3001u
+#define IN_HANDLER 3u /* instructions */
+
+/*
+ * An NMI is taken on its cycle, interrupts on or off (those in the tick's handler, which is three
+ * instructions long), whatever happens around it: none is lost, none comes twice; and the ticks stay what
+ * they are.
+ */
+static void test_nmis_stand_on_their_cycles(void **state)
+{
+    static const struct hardships hard[] = {
+        {0}, {.burn = 5000}, {.stale = 64}, {.cut = 128}, {.stale = 30, .cut = 100, .burn = 3000}};
+
+    for (unsigned h = 0; h < ARRAY_SIZE(hard); h++) {
+        for (unsigned others = 0; others < 2; others++) {
+            setup(state);
+            hardships = hard[h];
+            tested = add_machine(spin_nmi, SPIN_HANDLER, 200, 1);
+            tested->nmi_handler = SPIN_HANDLER + 3;
+            tested->nmi_period = NMI_PERIOD;
+            deadline_set(&tested->nmi_source, NMI_PERIOD);
+            for (unsigned i = 0; i < others; i++)
+                add_machine(spin, SPIN_HANDLER, 100, 1);
+            run(50000);
+            check_ticks(tested, 0, IN_HANDLER);
+            assert_in_range(tested->nmis, 300, RECORDS);
+            for (unsigned i = 0; i < tested->nmis; i++)
+                assert_int_equal(tested->nmi_record[i], (i + 1) * (uint64_t)NMI_PERIOD);
+        }
+    }
+}
+
+/* NMIs in an NMI's handler: one waits for its IRET and comes behind it at once, the others are one with it.
+ */
+static void test_nmis_in_the_handler(void **state)
+{
+    static const struct op program[] = {
+        {CLI, 0, 0},
+        {OUT, PORT_NMI, NMI_RAISE},
+        {NOP, 0, 0},
+        {DONE, 0, 0},
+        {OUT, PORT_NMI, NMI_RAISE},
+        {NOP, 0, 0},
+        {OUT, PORT_NMI, NMI_RAISE},
+        {NMI_TSC, 0, 0},
+        {NMI_IRET, 0, 0},
+    };
+
+    (void)state;
+    tested = add_machine(program, 0, 0, 1);
+    tested->nmi_handler = 4;
+    tested->nmi_raises = 3;
+    run(1000000);
+    assert_int_equal(tested->nmis, 2);
+    assert_int_equal(tested->nmi_returns, 2);
+    assert_int_equal(tested->nmi_record[1] - tested->nmi_record[0], 5); /* IRET and the handler, at once */
+}
+
+/* An NMI that is masked outside the CPU waits, and is taken behind the instruction that lets it in. */
+static void test_masked_nmi(void **state)
+{
+    static const struct op program[] = {
+        {CLI, 0, 0},
+        {OUT, PORT_NMI, NMI_MASK},
+        {OUT, PORT_NMI, NMI_RAISE},
+        {NOP, 0, 0},
+        {CPUID, 0, 0},
+        {NOP, 0, 0},
+        {OUT, PORT_NMI, NMI_UNMASK},
+        {NOP, 0, 0},
+        {DONE, 0, 0},
+        {NMI_TSC, 0, 0},
+        {NMI_IRET, 0, 0},
+    };
+
+    (void)state;
+    tested = add_machine(program, 0, 0, 1);
+    tested->nmi_handler = 9;
+    tested->nmi_raises = 1;
+    run(1000000);
+    assert_int_equal(tested->nmis, 1);
+    assert_int_equal(tested->nmi_returns, 7);
+}
+
 /* An HLT with IF = 0 that nothing can wake ends the guest. */
 static void test_dead_halt(void **state)
 {
@@ -378,6 +469,9 @@ int main(void)
         T(test_sti_hlt_wakes_at_once),
         T(test_sti_shadow),
         T(test_inta_at_injection),
+        T(test_nmis_stand_on_their_cycles),
+        T(test_nmis_in_the_handler),
+        T(test_masked_nmi),
         T(test_dead_halt),
         T(test_faults_are_pushed_with_rf),
     };

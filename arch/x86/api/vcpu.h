@@ -93,9 +93,11 @@ struct instruction_memo {
 enum exit_kind {
     EXIT_HOST_INTERRUPT, /* the timer or another host interrupt; already taken */
     EXIT_HOST_NMI,
-    EXIT_WINDOW,    /* the guest can take an external interrupt now */
-    EXIT_PORT,      /* IN or OUT: port */
-    EXIT_STRING_IO, /* INS or OUTS: port */
+    EXIT_WINDOW,     /* the guest can take an external interrupt now */
+    EXIT_NMI_WINDOW, /* it can take an NMI now, or after one more instruction (the IRET of an NMI's handler)
+                      */
+    EXIT_PORT,       /* IN or OUT: port */
+    EXIT_STRING_IO,  /* INS or OUTS: port */
     EXIT_CPUID,
     EXIT_HLT,
     EXIT_RDMSR, /* index in ECX */
@@ -156,6 +158,7 @@ struct vcpu {
     bool attention;   /* before the next entry there is more to do than to enter: set with the next two */
     bool unchecked;   /* vcpu_check_at_entry() */
     bool window;      /* wanted: an exit as soon as the guest can take an external interrupt */
+    bool nmi_window;  /* wanted: an exit as soon as the guest can take an NMI */
     struct vcpu_event event;          /* delivered by the next entry */
     struct exit exit;                 /* what the last run ended with */
     uint64_t host_limit, host_latest; /* vcpu_limit() */
@@ -193,6 +196,20 @@ static inline void vcpu_want_window(struct vcpu *vcpu, bool wanted)
     vcpu->window = wanted;
     vcpu->attention = true;
 }
+
+/* Asks for an exit, of any kind, as soon as the guest can take an NMI; or no longer. */
+static inline void vcpu_want_nmi_window(struct vcpu *vcpu, bool wanted)
+{
+    vcpu->nmi_window = wanted;
+    vcpu->attention = true;
+}
+
+/*
+ * The guest can't take an NMI now: it is in an interrupt shadow, or in the handler of an NMI until that one's
+ * IRET has been executed. An IRET that faults counts as executed, on all CPUs (Intel's rule: SDM vol. 3
+ * "Handling Multiple NMIs").
+ */
+bool vcpu_nmi_blocked(const struct vcpu *vcpu);
 
 /* A new vCPU over an address space, all zero, with this VM's permissions. Allocates. */
 void vcpu_create(struct vcpu *vcpu, struct nested *nested);

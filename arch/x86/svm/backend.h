@@ -27,11 +27,15 @@ struct vcpu_backend {
     uint32_t dirty;     /* VMCB parts changed since the last entry (clean bits) */
     bool inject;        /* this entry delivers an event */
     bool armed;         /* this entry arms the timer */
+    bool shadow_lost;   /* and it asked for a shadow, which this CPU ignores (struct switch_figures) */
     bool window;        /* the VMCB asks for an interrupt window */
+    bool in_nmi;        /* an NMI was delivered; its handler's IRET is intercepted, or stands at iret_rip */
+    uint64_t iret_rip;  /* NO_IRET: it has not come yet */
     struct hands hands;
 };
 
 #define SVM_ALL_DIRTY UINT32_MAX
+#define NO_IRET       BIT64(62) /* not canonical: never a RIP */
 
 /* Parts of the VMCB were changed. */
 static inline void svm_dirty(struct vcpu *vcpu, uint32_t parts)
@@ -51,6 +55,7 @@ uint64_t svm_vcpu_exit_code(const struct vcpu *vcpu);
 /* What CPUs check at an entry; NULL: nothing is wrong. */
 const char *svm_find_fault(const struct vcpu *vcpu);
 void svm_vcpu_gather(const struct vcpu *vcpu);
+bool svm_vcpu_in_nmi(const struct vcpu *vcpu);
 void svm_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void svm_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
 void svm_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment);

@@ -168,6 +168,9 @@ static void translate_rare(uint32_t code, struct exit *exit)
     case VMEXIT_XSETBV:
         exit->kind = EXIT_XSETBV;
         break;
+    case VMEXIT_IRET:
+        exit->kind = EXIT_NMI_WINDOW;
+        break;
     case VMEXIT_RDPMC:
         exit->kind = EXIT_FORBIDDEN;
         break;
@@ -256,6 +259,13 @@ static void take_host_interrupts(struct exit *exit, bool armed)
     exit->aimed = exit->timer && armed && host_oneshot.aimed && host_oneshot.fires_at == UINT64_MAX;
 }
 
+/* The IRET that ends the blocking of NMIs: it is executed next, without another exit. */
+static void let_iret(struct vcpu_backend *backend)
+{
+    backend->iret_rip = backend->vmcb->rip;
+    backend->vmcb->intercept[0] &= ~SVM_IRET;
+}
+
 /* LMA as the CR0 says that was in force: Bochs 2.7 has changed it already for the one that is to come. */
 static void set_lma(struct vmcb *vmcb)
 {
@@ -292,6 +302,8 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
         oneshot_armed(exit->entered, backend->entry.arm_count);
         backend->entry.arm_count = 0;
         backend->armed = false;
+        if (backend->shadow_lost && vmcb->rip == backend->entry_rip)
+            *vcpu->shadow = 1; /* an instruction in it exits */
     }
     enum exit_class class = svm_exit_class(vmcb);
     figures_account(exit, class, backend->entry_cost, backend->inject, tells_of_exit_cost(backend, class));
@@ -303,6 +315,8 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
         clear_general_detect(vcpu);
     if (vmcb->exit_int_info & EVENT_VALID)
         take_back_event(vcpu);
+    if (exit->kind == EXIT_NMI_WINDOW)
+        let_iret(backend);
     if (exit->kind == EXIT_HOST_INTERRUPT || exit->kind == EXIT_HOST_NMI)
         take_host_interrupts(exit, armed);
 }

@@ -131,6 +131,7 @@ const struct backend svm_backend = {
     .exit_code = svm_vcpu_exit_code,
     .find_fault = svm_find_fault,
     .gather = svm_vcpu_gather,
+    .in_nmi = svm_vcpu_in_nmi,
     .get_control = svm_vcpu_get_control,
     .set_control = svm_vcpu_set_control,
     .get_segment = svm_vcpu_get_segment,

@@ -95,13 +95,13 @@ void svm_vcpu_reset(struct vcpu *vcpu)
     vmcb->g_pat = PAT_RESET;
     memset(backend->entry.gpr, 0, sizeof backend->entry.gpr);
     *vcpu->rflags = RFLAGS_RESERVED;
-    vcpu->window = false;
+    vcpu->window = vcpu->nmi_window = false;
     vcpu->event = (struct vcpu_event){0};
     vcpu->memo.rip = INSTRUCTION_MEMO_NONE;
     hands_reset(&backend->hands);
     if (holder == vcpu)
         hands_load(&backend->hands); /* or the CPU would still hold the former life's */
-    backend->window = backend->inject = false;
+    backend->window = backend->inject = backend->in_nmi = false;
     svm_dirty(vcpu, SVM_ALL_DIRTY);
 }
 
@@ -124,10 +124,35 @@ void svm_vcpu_switch(struct vcpu *from, struct vcpu *to)
 /* ---- what an entry needs beside entering ---- */
 
 /*
+ * SVM itself knows nothing of a guest's NMIs being blocked: from the delivery on, the guest's next IRET is
+ * intercepted, and is then executed (svm_left()). A guest whose NMI waits for that has one instruction's time
+ * for it.
+ */
+static void begin_nmi(struct vcpu_backend *backend)
+{
+    backend->in_nmi = true;
+    backend->iret_rip = NO_IRET;
+    backend->vmcb->intercept[0] |= SVM_IRET;
+}
+
+bool svm_vcpu_in_nmi(const struct vcpu *vcpu)
+{
+    const struct vcpu_backend *backend = vcpu->backend;
+
+    return backend->in_nmi && (backend->iret_rip == NO_IRET || backend->iret_rip == backend->vmcb->rip);
+}
+
+/* An NMI waits for the end of a shadow, or for an IRET that has come: for one instruction. */
+static bool nmi_needs_a_step(const struct vcpu *vcpu)
+{
+    return vcpu->nmi_window && !(vcpu->backend->vmcb->intercept[0] & SVM_IRET);
+}
+
+/*
  * The entry delivers vcpu->event, or nothing. Returns whether it comes back before the guest's next
- * instruction: where an interrupt may be delivered again later (QEMU keeps it as the CPU's pending exception,
- * and takes that up when any timer of the machine ends a translation block's budget), an interrupt of our own
- * ends the entry right behind the delivery, which clears it. The guest's time doesn't see it.
+ * instruction, by an interrupt of our own, which the guest's time doesn't see: where another NMI waits; and
+ * where an interrupt may be delivered again later (QEMU keeps it as the CPU's pending exception, and takes
+ * that up when any timer of the machine ends a translation block's budget), which that exit clears.
  */
 static bool place_event(struct vcpu *vcpu)
 {
@@ -139,10 +164,13 @@ static bool place_event(struct vcpu *vcpu)
     backend->vmcb->event_inject = 0;
     if (!event.valid)
         return false;
+    if (event.type == EVENT_NMI)
+        begin_nmi(backend);
     backend->vmcb->event_inject = EVENT_VALID | event.vector | (uint64_t)event.type << EVENT_TYPE_SHIFT |
                                   (event.has_error ? EVENT_ERROR_VALID | (uint64_t)event.error << 32 : 0);
     vcpu->event.valid = false;
-    if (!figures.event_repeats || event.type != EVENT_EXTERNAL)
+    bool repeats = figures.event_repeats && event.type == EVENT_EXTERNAL;
+    if (!repeats && !nmi_needs_a_step(vcpu))
         return false;
     host_lapic_interrupt_self();
     return true;
@@ -190,7 +218,7 @@ static bool attend(struct vcpu *vcpu, uint64_t *distance)
     if (flush || backend->dirty == SVM_ALL_DIRTY)
         backend->entry_cost += figures.cold;
     place_window(vcpu, vcpu->window && !instead);
-    if (instead)
+    if (instead || nmi_needs_a_step(vcpu))
         *distance = 1;
     backend->vmcb->clean = svm_all_clean & ~backend->dirty;
     vcpu->attention = backend->inject || flush || backend->dirty;
@@ -234,6 +262,7 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t
         return;
     if (!comes_back && !oneshot_in_time(vcpu, vcpu->backend->entry_cost, distance)) {
         vcpu->backend->armed = true;
+        vcpu->backend->shadow_lost = figures.shadow_lost && *vcpu->shadow & VCPU_SHADOW;
         vcpu->backend->entry.arm_count = oneshot_aim(vcpu, distance);
     }
     enter(vcpu->backend, tsc);

@@ -95,8 +95,9 @@ _Static_assert(sizeof(struct vmcb) == 4096, "VMCB size");
 #define SVM_CR0_SELECTIVE BIT(5) /* writes that change more than TS and MP */
 #define SVM_RDPMC         BIT(15)
 #define SVM_CPUID         BIT(18)
-#define SVM_INVD          BIT(22)
+#define SVM_IRET          BIT(20)
 #define SVM_SOFTINT       BIT(21)
+#define SVM_INVD          BIT(22)
 #define SVM_HLT           BIT(24)
 #define SVM_INVLPGA       BIT(26)
 #define SVM_IOIO          BIT(27)
@@ -131,6 +132,7 @@ _Static_assert(sizeof(struct vmcb) == 4096, "VMCB size");
 #define VMEXIT_CR0_SELECTIVE 0x65
 #define VMEXIT_RDPMC         0x6F
 #define VMEXIT_CPUID         0x72
+#define VMEXIT_IRET          0x74
 #define VMEXIT_SOFTINT       0x75
 #define VMEXIT_INVD          0x76
 #define VMEXIT_HLT           0x78

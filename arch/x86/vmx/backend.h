@@ -33,7 +33,6 @@ struct vcpu_backend {
     bool aimed;              /* the preemption timer was set at this entry, for the deadline alone */
     bool launched;           /* VMRESUME, no longer VMLAUNCH */
     bool cold;               /* the VMCS has not been entered since it was made current */
-    bool window;             /* the VMCS asks for an interrupt window */
     struct hands hands;
 };
 
@@ -93,6 +92,7 @@ const char *vmx_vcpu_entry_fault(const struct vcpu *vcpu); /* entry_fault.c */
 /* What CPUs check at an entry; NULL: nothing is wrong. */
 const char *vmx_find_fault(const struct vcpu *vcpu);
 void vmx_vcpu_gather(const struct vcpu *vcpu);
+bool vmx_vcpu_in_nmi(const struct vcpu *vcpu);
 void vmx_vcpu_get_control(const struct vcpu *vcpu, struct vcpu_control *control);
 void vmx_vcpu_set_control(struct vcpu *vcpu, const struct vcpu_control *control);
 void vmx_vcpu_get_segment(const struct vcpu *vcpu, enum segment_name name, struct vcpu_segment *segment);

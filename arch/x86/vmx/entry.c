@@ -37,17 +37,27 @@ static void place_event(struct vcpu *vcpu)
     vcpu->event.valid = false;
 }
 
-/* Asks for an exit when the guest can take an interrupt, or no longer. */
-static void place_window(struct vcpu *vcpu, bool wanted)
+/* Asks for exits when the guest can take an interrupt (CPU_INTERRUPT_WINDOW) or an NMI, or no longer. */
+static void place_windows(struct vcpu_backend *backend, uint32_t wanted)
 {
-    struct vcpu_backend *backend = vcpu->backend;
+    uint32_t controls = (backend->cpu_controls & ~(CPU_INTERRUPT_WINDOW | CPU_NMI_WINDOW)) | wanted;
 
-    if (wanted == backend->window)
+    if (controls == backend->cpu_controls)
         return;
-    backend->cpu_controls =
-        wanted ? backend->cpu_controls | CPU_INTERRUPT_WINDOW : backend->cpu_controls & ~CPU_INTERRUPT_WINDOW;
-    vmx_write(VMCS_CPU_CONTROLS, backend->cpu_controls);
-    backend->window = wanted;
+    backend->cpu_controls = controls;
+    vmx_write(VMCS_CPU_CONTROLS, controls);
+}
+
+/*
+ * CPUs are free to let an NMI window open in the shadow of STI, and to refuse an NMI there (SDM vol. 3
+ * "NMI-Window Exiting", "Checks on Guest Non-Register State"): its end is an interrupt window's business.
+ */
+static uint32_t windows_wanted(const struct vcpu *vcpu)
+{
+    bool behind_sti = vcpu->nmi_window && vcpu->backend->shadow & SHADOW_STI;
+    bool interrupt = vcpu->window || behind_sti, nmi = vcpu->nmi_window && !behind_sti;
+
+    return (interrupt ? CPU_INTERRUPT_WINDOW : 0) | (nmi ? CPU_NMI_WINDOW : 0);
 }
 
 static void invept(uint64_t root)
@@ -91,7 +101,7 @@ static __attribute__((noinline)) void attend(struct vcpu *vcpu)
     if (cold)
         backend->entry_cost += figures.cold;
     backend->cold = false;
-    place_window(vcpu, vcpu->window);
+    place_windows(backend, windows_wanted(vcpu));
     vcpu->attention = backend->inject || cold;
 }
 
@@ -289,7 +299,7 @@ void vmx_bare_set(struct vcpu *vcpu, const struct bare_setting *setting)
 {
     vmx_select(vcpu);
     vmx_write(VMCS_EXCEPTIONS, VMX_EXCEPTIONS | setting->exceptions);
-    place_window(vcpu, setting->window);
+    place_windows(vcpu->backend, setting->window ? CPU_INTERRUPT_WINDOW : 0);
 }
 
 uint64_t vmx_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)

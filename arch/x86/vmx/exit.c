@@ -28,6 +28,7 @@ _Static_assert(EXIT_HOST_INTERRUPT == 0, "what plain_kinds leaves out");
 static const enum exit_kind kinds[REASONS] = {
     [REASON_TRIPLE_FAULT] = EXIT_SHUTDOWN,
     [REASON_INTERRUPT_WINDOW] = EXIT_WINDOW,
+    [REASON_NMI_WINDOW] = EXIT_NMI_WINDOW,
     [REASON_TASK_SWITCH] = EXIT_TASK_SWITCH,
     [REASON_CPUID] = EXIT_CPUID,
     [REASON_GETSEC] = EXIT_UNDEFINED,
@@ -93,6 +94,7 @@ static enum exit_class class_of(uint32_t reason, uint32_t vectoring, const struc
     case REASON_PREEMPTION_TIMER:
         return CLASS_PREEMPTION;
     case REASON_INTERRUPT_WINDOW:
+    case REASON_NMI_WINDOW:
         return CLASS_WINDOW;
     case REASON_EPT_VIOLATION:
         if (vectoring & EVENT_VALID && (vectoring >> EVENT_TYPE_SHIFT & EVENT_TYPES) == EVENT_SOFTWARE)
@@ -115,6 +117,7 @@ static bool handed_over_instruction(enum exit_kind kind)
     case EXIT_HOST_INTERRUPT:
     case EXIT_HOST_NMI:
     case EXIT_WINDOW:
+    case EXIT_NMI_WINDOW:
     case EXIT_MEMORY:
     case EXIT_EXCEPTION:
     case EXIT_TASK_SWITCH:
@@ -148,6 +151,19 @@ static void translate_port(struct exit *exit)
         exit->kind = EXIT_STRING_IO;
 }
 
+bool vmx_vcpu_in_nmi(const struct vcpu *vcpu)
+{
+    return vcpu->backend->held_shadow & SHADOW_NMI;
+}
+
+static void set_nmi_blocking(struct vcpu_backend *backend, bool blocked)
+{
+    backend->held_shadow = (backend->held_shadow & ~(uint64_t)SHADOW_NMI) | (blocked ? SHADOW_NMI : 0);
+    backend->shadow = backend->held_shadow;
+    backend->vcpu->attention = true;
+    vmx_write(VMCS_GUEST_SHADOW, backend->shadow);
+}
+
 /*
  * An IRET that faulted, or whose stack wasn't mapped, has ended the blocking of NMIs already and is executed
  * again: they are blocked again. `info`: what has the flag. Source: SDM vol. 3 "Information About NMI
@@ -157,9 +173,7 @@ static void block_nmis_again(struct vcpu_backend *backend, uint64_t info, uint32
 {
     if (!(info & NMI_UNBLOCKED) || vectoring & EVENT_VALID)
         return;
-    backend->shadow = backend->held_shadow |= SHADOW_NMI;
-    backend->vcpu->attention = true;
-    vmx_write(VMCS_GUEST_SHADOW, backend->shadow);
+    set_nmi_blocking(backend, true);
 }
 
 /* #DB leaves DR6 and DR7.GD to the monitor: the qualification has what the CPU would have written (SDM vol.
@@ -236,6 +250,8 @@ static void take_back_event(struct vcpu *vcpu, uint32_t info)
 
     if (type >= EVENT_SOFTWARE)
         return;
+    if (type == EVENT_NMI)
+        set_nmi_blocking(vcpu->backend, false); /* by itself, which is not to keep it out */
     bool has_error = info & EVENT_ERROR_VALID;
     vcpu_inject(vcpu,
                 (struct vcpu_event){.vector = (uint8_t)info,

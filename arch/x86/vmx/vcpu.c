@@ -177,7 +177,7 @@ void vmx_vcpu_reset(struct vcpu *vcpu)
     vmx_write(VMCS_GUEST_SYSENTER_ESP, 0);
     vmx_write(VMCS_GUEST_SYSENTER_EIP, 0);
     vmx_write(VMCS_GUEST_PAT, PAT_RESET);
-    vcpu->window = false;
+    vcpu->window = vcpu->nmi_window = false;
     vcpu->event = (struct vcpu_event){0};
     vcpu->memo.rip = INSTRUCTION_MEMO_NONE;
     hands_reset(&backend->hands);
@@ -186,7 +186,7 @@ void vmx_vcpu_reset(struct vcpu *vcpu)
         for (unsigned i = 0; i < SYSCALL_MSRS; i++)
             wrmsr(vmx_syscall_msrs[i], 0);
     }
-    backend->window = backend->inject = false;
+    backend->inject = false;
     nested_owe_flush(vcpu->nested);
 }
 

@@ -216,6 +216,7 @@ const struct backend vmx_backend = {
     .find_fault = vmx_find_fault,
     .entry_fault = vmx_vcpu_entry_fault,
     .gather = vmx_vcpu_gather,
+    .in_nmi = vmx_vcpu_in_nmi,
     .get_control = vmx_vcpu_get_control,
     .set_control = vmx_vcpu_set_control,
     .get_segment = vmx_vcpu_get_segment,

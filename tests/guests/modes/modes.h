@@ -37,6 +37,7 @@ void check_forms(void);      /* memory that traps, by every instruction form */
 void check_ends(void);       /* end=NAME: what must end the guest */
 void check_selfmod(void);    /* self-modifying code by all ways; instructions that exit, patched */
 void check_nmi(void);        /* INT 2, and that nothing else raises it */
+void check_nmi_source(void); /* where NMIs are taken, in an image with a source of them */
 void check_segments(void);   /* base, limit, attributes, rings, through exits and mode changes */
 
 /* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */

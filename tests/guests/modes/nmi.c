@@ -1,8 +1,8 @@
 /*
- * The non-maskable interrupt. A guest of Verge has no source of one: no parity or channel check, no watchdog,
- * no local APIC. What is there: INT 2 through the vector, the enables of port 61h and the mask of port 70h
- * as registers. Source: Intel 82371 (PIIX) data sheet, "NMI Status and Control Register", "NMI Enable
- * Register"; SDM vol. 3, "Nonmaskable Interrupt (NMI)".
+ * The non-maskable interrupt without a source, as a guest of Verge has none: no parity or channel check, no
+ * watchdog, no local APIC (nmi_source.c has one). What is there: INT 2 through the vector, the enables of
+ * port 61h and the mask of port 70h as registers. Source: Intel 82371 (PIIX) data sheet, "NMI Status and
+ * Control Register", "NMI Enable Register"; SDM vol. 3, "Nonmaskable Interrupt (NMI)".
  */
 #include "tests/guests/lib/pit.h"
 #include "tests/guests/modes/modes.h"
