@@ -55,6 +55,11 @@ void same(const char *what, uint64_t is, uint64_t wanted)
     check(is == wanted, what, is, wanted);
 }
 
+bool alike(void)
+{
+    return word_number("alike", 0);
+}
+
 uint64_t unclaimed_memory(void)
 {
     return word_number("bare", 0) ? 0 : ~0ull;
@@ -83,6 +88,7 @@ static const struct {
     {"compatibility", check_compat},
     {"selfmod", check_selfmod},
     {"nmi", check_nmi},
+    {"rep", check_rep},
 };
 
 bool guest_run(void)

@@ -16,6 +16,9 @@ void check_limited(const char *limit, bool good, const char *what, uint64_t is, 
 /* For what can't even be tried there: true, with an XFAIL line, where xfail= lists the name. */
 bool limited(const char *limit, const char *what);
 
+/* The word alike=1: leave out what QEMU's and Bochs's CPUs do differently, so that traces can be compared. */
+bool alike(void);
+
 /* Memory that nobody claims, with or without paging. */
 #define MMIO_BASE 0xD0000000u
 
@@ -37,6 +40,7 @@ void check_forms(void);      /* memory that traps, by every instruction form */
 void check_ends(void);       /* end=NAME: what must end the guest */
 void check_selfmod(void);    /* self-modifying code by all ways; instructions that exit, patched */
 void check_nmi(void);        /* INT 2, and that nothing else raises it */
+void check_rep(void);        /* MOVS, STOS, LODS, CMPS, SCAS with REP */
 void check_segments(void);   /* base, limit, attributes, rings, through exits and mode changes */
 
 /* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */
