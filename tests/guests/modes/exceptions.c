@@ -43,10 +43,12 @@ static const struct fault_case {
 
 static struct trap_frame trap_seen;
 static uint64_t seen_count, seen_cr2, seen_fixup;
+static bool seen_rf;
 
-/* QEMU pushes RF = 0 for a fault, against the manuals: this bit of a frame stays out of all memory. */
+/* QEMU pushes RF = 0 for a fault, against the manuals: at the end no memory has this bit of a frame. */
 static bool on_trap(struct trap_frame *frame)
 {
+    seen_rf = frame->rflags & RFLAGS_RF;
     frame->rflags &= ~(uint64_t)RFLAGS_RF;
     report_fault(frame->vector);
     trap_seen = *frame;
@@ -73,6 +75,8 @@ static void run_case(const struct fault_case *c)
     check(c->trap ? trap_seen.rip == seen_fixup
                   : trap_seen.rip < seen_fixup && trap_seen.rip + 16 > seen_fixup,
           c->name, trap_seen.rip, seen_fixup);
+    if (word_number("strict", 0) && !c->trap)
+        check(seen_rf, "RF of a fault", seen_rf, true);
 }
 
 void check_exceptions(void)
@@ -95,5 +99,6 @@ void check_exceptions(void)
     idt_present(13, true);
     idt_present(11, true);
     check(seen_count == 1 && trap_seen.vector == 8 && trap_seen.error == 0, "#DF", trap_seen.vector, 8);
+    seen_rf = false;
     trap_hook = NULL;
 }

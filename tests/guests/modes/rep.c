@@ -1,8 +1,8 @@
 /*
  * REP with the string instructions that don't exit (rep.asm): every operation, operand and address size, up
- * and down, with counts 0, 1 and many, ended by the count or by a comparison, in 64-, 32- and 16-bit code.
- * Each is reported (lib/report.h), as QEMU and Bochs count such an instruction's cycles differently
- * (docs/equivalence.md).
+ * and down, with counts 0, 1 and many, ended by the count or by a comparison, or cut by a page fault, in 64-,
+ * 32- and 16-bit code. Each is reported (lib/report.h), as QEMU and Bochs count such an instruction's cycles
+ * differently (docs/equivalence.md).
  */
 #include "tests/guests/lib/report.h"
 #include "tests/guests/modes/modes.h"
@@ -18,8 +18,13 @@
 #define MANY      7u
 #define RFLAGS_ZF 0x40u
 #define RFLAGS_DF 0x400u
+#define RFLAGS_RF 0x10000u
 #define EQUAL     0x11u
 #define OTHER     0x22u
+#define PAGE_2M   0x200000u
+#define ABSENT    0x40000000u /* the second of two large pages, here over free memory */
+#define PRESENT   0x83u
+#define CUT_COUNT 20u
 
 struct rep_state {
     uint64_t rcx, rsi, rdi, rax, flags;
@@ -29,6 +34,7 @@ struct rep_state {
 void rep_run(struct rep_state *state);
 
 #define STUBS (8u * 4u * STUB_SIZE)
+extern uint64_t page_directories[4 * 512];
 extern const uint8_t rep_stubs_64[STUBS], rep_stubs_64_a32[STUBS], rep_stubs_32[STUBS],
     rep_stubs_32_a16[STUBS], rep_stubs_16[STUBS], rep_stubs_16_a32[STUBS];
 
@@ -166,6 +172,64 @@ static void run_low_stubs(const uint8_t *stubs)
     run_stubs(CODE16, (const void *)(uintptr_t)LOW);
 }
 
+static uint64_t faults, left_at_fault;
+
+static void map(uint32_t page, uint64_t entry)
+{
+    page_directories[page >> 21] = entry;
+    __asm__ volatile("mov %%cr3, %%rax\n\tmov %%rax, %%cr3" : : : "rax", "memory");
+}
+
+static bool on_fault(struct trap_frame *frame)
+{
+    if (frame->vector != 14)
+        return false;
+    frame->rflags &= ~(uint64_t)RFLAGS_RF; /* QEMU pushes 0 */
+    report_fault(frame->vector);
+    left_at_fault = frame->rcx;
+    faults++;
+    map(ABSENT, (BUFFER_BASE + PAGE_2M) | PRESENT);
+    return true; /* and again */
+}
+
+/* A page fault behind `before` iterations; then the rest. */
+static void run_cut(unsigned operation, unsigned size_bits, unsigned before)
+{
+    const char *name = operations[operation].name;
+    unsigned size = 1u << size_bits;
+    /* One memory by two addresses: MOVS and CMPS find it equal, SCAS finds what STOS left. */
+    struct rep_state s = {.rcx = CUT_COUNT,
+                          .rsi = BUFFER_BASE + PAGE_2M - before * size,
+                          .rdi = ABSENT - before * size,
+                          .flags = 2,
+                          .offset =
+                              (uint32_t)(uintptr_t)rep_stubs_64 + (operation * 4 + size_bits) * STUB_SIZE,
+                          .selector = CODE64};
+    map(ABSENT - PAGE_2M, BUFFER_BASE | PRESENT);
+    map(ABSENT, 0);
+    faults = 0;
+    rep_run(&s);
+    report_rep(CUT_COUNT, false);
+    same(name, faults, 1);
+    same(name, left_at_fault, CUT_COUNT - before);
+    same(name, s.rcx, 0);
+    same(name, s.rdi, ABSENT + (CUT_COUNT - before) * size);
+}
+
+static void check_cut(void)
+{
+    uint64_t first = page_directories[(ABSENT - PAGE_2M) >> 21], second = page_directories[ABSENT >> 21];
+    static const unsigned kinds[] = {0, 1, 4, 6}; /* MOVS, STOS, REPE CMPS, REPE SCAS */
+    trap_hook = on_fault;
+    for (unsigned size_bits = 0; size_bits < 4; size_bits++)
+        for (unsigned before = 0; before < CUT_COUNT; before += CUT_COUNT / 2 - 1)
+            for (unsigned i = 0; i < ARRAY_LENGTH(kinds); i++)
+                run_cut(kinds[i], size_bits, before);
+    trap_hook = NULL;
+    map(ABSENT - PAGE_2M, first);
+    map(ABSENT, second);
+}
+
 void check_rep(void)
 {
     run_stubs(CODE64, rep_stubs_64);
@@ -174,4 +238,5 @@ void check_rep(void)
     run_stubs(CODE32, rep_stubs_32_a16);
     run_low_stubs(rep_stubs_16);
     run_low_stubs(rep_stubs_16_a32);
+    check_cut();
 }
