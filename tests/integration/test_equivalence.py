@@ -30,7 +30,8 @@ TIMING_RUNS = [
     "count rounds=100000", "continuity count=10000 hz=1000", "busy rounds=30 seed=7"]
 MODES_RUNS = ["strings", "registers", "steps", "patching"]
 # How many REP instructions QEMU counts one cycle more for, and how many faults Bochs does.
-COUNTED_RUNS = [("only=rep", 688, 48), ("only=trip", 3, 0), ("only=exceptions alike=1", 0, 6), ("only=shadows alike=1", 0, 0)]
+COUNTED_RUNS = [("only=rep", 688, 48), ("only=trip", 3, 0), ("only=compatibility", 0, 1), ("only=exceptions alike=1", 0, 6),
+                ("only=shadows alike=1", 0, 0)]
 TICKS_IN_REP = 100
 FAULTS_OF_THE_CPU = 10  # in the group exceptions
 
