@@ -14,8 +14,11 @@ extern uint64_t pointers32[512]; /* PAE's page-directory pointers */
 /* QEMU sets the accessed bit in them, though they have none: bit 5 is reserved. */
 static void forget_accesses(void)
 {
-    for (unsigned i = 0; i < PAE_POINTERS; i++)
+    for (unsigned i = 0; i < PAE_POINTERS; i++) {
+        if (word_number("strict", 0))
+            same("bit 5 of a page-directory pointer", pointers32[i] & PTE_ACCESSED, 0);
         pointers32[i] &= ~(uint64_t)PTE_ACCESSED;
+    }
 }
 
 void check_trip(void)
