@@ -74,6 +74,7 @@ static const struct {
     {"shadows", check_shadows},
     {"steps", check_steps},
     {"strings", check_strings},
+    {"rep", check_rep},
     {"registers", check_registers},
     {"patching", check_patching},
     {"v86", check_v86},
@@ -88,7 +89,6 @@ static const struct {
     {"compatibility", check_compat},
     {"selfmod", check_selfmod},
     {"nmi", check_nmi},
-    {"rep", check_rep},
 };
 
 bool guest_run(void)

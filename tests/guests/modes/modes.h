@@ -27,6 +27,7 @@ void check_exceptions(void); /* with and without error code, CR2, double fault *
 void check_shadows(void);    /* STI, MOV SS, POPF, HLT with a pending interrupt */
 void check_steps(void);      /* TF over instructions that a hypervisor carries out */
 void check_strings(void);    /* INS, OUTS: prefixes, direction, count 0 */
+void check_rep(void);        /* MOVS, STOS, LODS, CMPS, SCAS with REP */
 void check_registers(void);  /* what IN, CPUID, RDMSR and memory forms do to the rest of a register */
 void check_patching(void);   /* self-modifying code */
 void check_v86(void);        /* virtual-8086 mode */
@@ -40,7 +41,6 @@ void check_forms(void);      /* memory that traps, by every instruction form */
 void check_ends(void);       /* end=NAME: what must end the guest */
 void check_selfmod(void);    /* self-modifying code by all ways; instructions that exit, patched */
 void check_nmi(void);        /* INT 2, and that nothing else raises it */
-void check_rep(void);        /* MOVS, STOS, LODS, CMPS, SCAS with REP */
 void check_segments(void);   /* base, limit, attributes, rings, through exits and mode changes */
 
 /* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */
