@@ -7,9 +7,9 @@
  *
  *     ~VM G RIP REGISTERS EVENT ARGUMENTS
  *
- * VM's number, the guest clock in cycles (decimal), the guest's RIP and a checksum of its registers before
- * the event, all else hexadecimal. What a guest can't see is not in it: host interrupts, slices, windows, a
- * page that was only unmapped.
+ * VM's number, the guest clock in cycles (decimal, with those of the event's instruction), the guest's RIP
+ * and a checksum of its registers before the event, all else hexadecimal. What a guest can't see is not in
+ * it: host interrupts, slices, windows, a page that was only unmapped.
  */
 #ifndef HV_GUEST_TRACE_H
 #define HV_GUEST_TRACE_H

@@ -3,7 +3,7 @@ from machines import MACHINES
 
 MODES = "build/guests/modes.elf32"
 GROUPS = ("trip", "exceptions", "shadows", "steps", "strings", "registers", "patching", "v86", "segments", "compatibility", "sixteen", "real",
-          "faults", "ports", "restart", "forms", "selfmod", "nmi")
+          "faults", "ports", "restart", "forms", "selfmod", "nmi", "rep")
 # Limits that the guest itself knows; its own of bare QEMU.
 CHECK_LIMITS = ("segment_limits", "alignment_check", "reserved_bit", "icebp", "v86_exit", "step_over_exit")
 BARE_LIMITS = ("port61_enables",)

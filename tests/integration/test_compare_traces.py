@@ -53,11 +53,50 @@ def test_one_goes_on():
     assert comparison(TRACE, TRACE + ["~0 301 1020 ae end 0"]).difference == "vm0: only on the right: line 7: at 301 rip 1020 registers ae: end 0"
 
 
-def test_cycles_may_lie_apart():
-    late = changed(3, "~0 200 1010 ad", "~0 203 1010 11")
-    assert "3 cycles apart" in comparison(TRACE, late, cycles=2).difference
-    result = comparison(TRACE, late, cycles=3)
-    assert result.difference is None and (result.apart, result.registers_left_out) == (3, 1)
+def report(cycles, port, value):
+    return f"~0 {cycles} 1030 af out {port:x} 4 {value:x}"
+
+
+REP, FAULT, BY_FLAG = compare_traces.REPORT_REP, compare_traces.REPORT_FAULT, compare_traces.REPORT_BY_FLAG
+END = "~0 {} 1040 b0 end 0"
+
+
+@pytest.mark.parametrize("value, more", [(0, 0), (1, 1), (4096, 1), (BY_FLAG | 1, 0), (BY_FLAG | 7, 0)])
+def test_rep_ended_by_its_count_is_one_more(value, more):
+    """From its report on; and only when asked for."""
+    left = TRACE[:5] + [report(310 + more, REP, value), END.format(320 + more)]
+    right = TRACE[:5] + [report(310, REP, value), END.format(320)]
+    result = comparison(left, right, counts=True)
+    assert result.difference is None and (result.reps, result.faults) == (more, 0)
+    assert (comparison(left, right).difference is None) == (more == 0)
+    one_off = left[:-1] + [END.format(321 + more)]
+    assert "record 6: 1 cycles apart" in comparison(one_off, right, counts=True).difference
+
+
+@pytest.mark.parametrize("vector, less", [(0, 1), (3, 0), (6, 0), (7, 0), (8, 1), (11, 0), (13, 1), (14, 1)])
+def test_instruction_of_a_fault_is_one_less(vector, less):
+    left = TRACE[:5] + [report(310, FAULT, vector), END.format(320)]
+    right = TRACE[:5] + [report(310 + less, FAULT, vector), END.format(320 + less)]
+    result = comparison(left, right, counts=True)
+    assert result.difference is None and (result.reps, result.faults) == (0, less)
+    assert (comparison(left, right).difference is None) == (less == 0)
+
+
+def test_exception_of_the_monitor_has_its_charge():
+    """That one, and not the next of its vector."""
+    raised = TRACE[:5] + ["~0 300 1020 ae raise d 0", report(310, FAULT, 13)]
+    left = raised + [report(330, FAULT, 13), END.format(340)]
+    right = raised + [report(331, FAULT, 13), END.format(341)]
+    result = comparison(left, right, counts=True)
+    assert result.difference is None and result.faults == 1
+
+
+def test_nothing_is_left_to_subtract_behind_a_halt():
+    halt = ["~0 500 1034 aa hlt", "~0 900 1034 aa wake", END.format(910)]
+    left, right = TRACE[:5] + [report(311, REP, 9), "~0 501 1034 aa hlt"] + halt[1:], TRACE[:5] + [report(310, REP, 9)] + halt
+    assert comparison(left, right, counts=True).difference is None
+    late = left[:-2] + ["~0 901 1034 aa wake", END.format(911)]
+    assert "record 7: 1 cycles apart" in comparison(late, right, counts=True).difference
 
 
 def test_cpuid_leaves_may_differ():
@@ -84,13 +123,6 @@ def test_subleaf_left_over_from_a_result():
     left = TRACE[:2] + ["~0 115 1004 77 cpuid 0 444d4163 d 1 2 3"] + TRACE[2:]
     right = TRACE[:1] + [TRACE[1].replace("444d4163", "6c65746e"), "~0 115 1004 78 cpuid 0 6c65746e d 1 2 3"] + TRACE[2:]
     assert comparison(left, right, cpuid=[0]).difference is None
-
-
-def test_pages_may_differ():
-    other = changed(4, "1234", "9")
-    result = comparison(TRACE, other, pages=[0x116000])
-    assert result.difference is None and result.pages_seen == {0x116000}
-    assert "other values" in comparison(TRACE, other, pages=[0x115000]).difference
 
 
 def test_vms_are_compared_apart():
@@ -121,5 +153,9 @@ def test_command_line(tmp_path):
     different = call(left, right)
     assert different.returncode == 1 and different.stdout.startswith("vm0, record 1: other values")
     assert call(left, right, "--cpuid", "1,0").stdout == "6 records, the same; other results of CPUID 0\n"
+    ahead = write("ahead", TRACE[:5] + [report(311, REP, 9), END.format(321)])
+    behind = write("behind", TRACE[:5] + [report(310, REP, 9), END.format(320)])
+    assert call(ahead, behind).returncode == 1
+    assert call(ahead, behind, "--counts").stdout == "7 records, the same; counted differently: 1 REP, 0 faults\n"
     broken = call(left, write("broken", ["what"]))
     assert broken.returncode == 2 and "line 1 is no record" in broken.stderr and call(left, str(tmp_path / "none")).returncode == 2

@@ -1,11 +1,11 @@
 ; Compatibility mode, 32- and 16-bit code under long mode's tables: what exits there, memory that traps, interrupts and faults through
 ; 64-bit gates. Source: AMD APM vol. 2, "Compatibility Mode"; Intel SDM vol. 3, "64-Bit Mode Exception and Interrupt Handling".
 
-
-MMIO_BASE equ 0xD0000000
-CODE64    equ 0x08
-CODE32    equ 0x18
-LOW       equ 0x4000                    ; where the 16-bit code is copied to; its segment's base is 0
+MMIO_BASE  equ 0xD0000000
+CODE64     equ 0x08
+CODE32     equ 0x18
+CPUID_LEAF equ 0x40000000               ; as in compat.c
+LOW        equ 0x4000                   ; where the 16-bit code is copied to; its segment's base is 0
 
 section .text
 bits 64
@@ -28,7 +28,7 @@ bits 64
 %endmacro
 
 COMPAT compat_exits
-    xor eax, eax
+    mov eax, CPUID_LEAF
     cpuid
     mov [compat_marks], ebx
     mov eax, 0x11223344
@@ -84,7 +84,7 @@ COMPAT compat_interrupt                 ; IRQ 0 stands already
     sti
     nop
 compat_interrupt_here:
-    xor eax, eax
+    mov eax, CPUID_LEAF
     cpuid
     cli
     int 0x60
@@ -105,7 +105,9 @@ compat_16:
     mov rsi, code16
     mov edi, LOW
     mov ecx, code16_end - code16
-    rep movsb
+.copy:                                  ; a loop, not REP: guests.mk says why
+    movsb
+    loop .copy
     mov esp, 0x6000
     push 0x20
     push LOW
@@ -122,7 +124,7 @@ compat_back:
 section .rodata
 bits 16
 code16:                                 ; DS is flat
-    xor eax, eax
+    mov eax, CPUID_LEAF
     cpuid
     mov [dword compat_marks], ebx
     mov di, LOW + 0x800

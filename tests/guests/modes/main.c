@@ -55,6 +55,11 @@ void same(const char *what, uint64_t is, uint64_t wanted)
     check(is == wanted, what, is, wanted);
 }
 
+bool alike(void)
+{
+    return word_number("alike", 0);
+}
+
 uint64_t unclaimed_memory(void)
 {
     return word_number("bare", 0) ? 0 : ~0ull;
@@ -69,6 +74,7 @@ static const struct {
     {"shadows", check_shadows},
     {"steps", check_steps},
     {"strings", check_strings},
+    {"rep", check_rep},
     {"registers", check_registers},
     {"patching", check_patching},
     {"v86", check_v86},

@@ -16,6 +16,9 @@ void check_limited(const char *limit, bool good, const char *what, uint64_t is, 
 /* For what can't even be tried there: true, with an XFAIL line, where xfail= lists the name. */
 bool limited(const char *limit, const char *what);
 
+/* The word alike=1: leave out what QEMU's and Bochs's CPUs do differently, so that traces can be compared. */
+bool alike(void);
+
 /* Memory that nobody claims, with or without paging. */
 #define MMIO_BASE 0xD0000000u
 
@@ -24,6 +27,7 @@ void check_exceptions(void); /* with and without error code, CR2, double fault *
 void check_shadows(void);    /* STI, MOV SS, POPF, HLT with a pending interrupt */
 void check_steps(void);      /* TF over instructions that a hypervisor carries out */
 void check_strings(void);    /* INS, OUTS: prefixes, direction, count 0 */
+void check_rep(void);        /* MOVS, STOS, LODS, CMPS, SCAS with REP */
 void check_registers(void);  /* what IN, CPUID, RDMSR and memory forms do to the rest of a register */
 void check_patching(void);   /* self-modifying code */
 void check_v86(void);        /* virtual-8086 mode */

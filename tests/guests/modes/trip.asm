@@ -2,6 +2,8 @@
 ; with 4 MB pages and with PAE, and back to long mode. Each leaves its mark in trip_marks.
 ; Sources: AMD APM vol. 2, "Leaving long mode", "Enabling and activating long mode"; Intel SDM vol. 3, "Switching back to real-address mode".
 
+%include "tests/guests/lib/report.inc"
+
 LOW        equ 0x7000                   ; where the 16-bit code runs, below 1 MB; its stack ends at 7FF0h
 EFER       equ 0xC0000080
 EFER_LME   equ 1 << 8
@@ -11,6 +13,7 @@ CR4_PAE    equ 1 << 5
 ALIAS      equ 0x40000000               ; mapped to ALIAS_TO under the 32-bit page tables
 ALIAS_TO   equ 0x800000
 EXTRA_GATE equ 0x40                     ; a software interrupt of our own
+CPUID_LEAF equ 0x40000000               ; as in trip.c
 
 extern page_pml4, page_directories
 section .text
@@ -30,6 +33,7 @@ modes_trip:
     mov edi, LOW
     mov ecx, low_end - low_start
     rep movsb
+    REPORT_REP low_end - low_start
     push 0x18
     push compatibility
     o64 retf
@@ -186,7 +190,7 @@ low_real:
     sti                                 ; the PIT's one-shot was set before the trip
     hlt
     cli
-    xor eax, eax
+    mov eax, CPUID_LEAF
     cpuid
     mov [low_marks - low_start + 8], ebx
     mov eax, cr0
@@ -207,7 +211,7 @@ align 4
 low_idt:   dw 0x3FF
            dd 0
 align 4
-low_marks: dd 0, 0, 0                   ; real mode's mark, its timer interrupts, EBX of CPUID leaf 0
+low_marks: dd 0, 0, 0                   ; real mode's mark, its timer interrupts, EBX of CPUID
 low_end:
 
 section .data
@@ -226,6 +230,6 @@ stack32_end:
 saved_rsp:   resq 1
 saved_idt:   resb 16
 extra_count: resd 1
-global trip_marks
+global trip_marks, pointers32
 alignb 8
 trip_marks:  resd 8

@@ -8,6 +8,7 @@ static const struct {
     {"pit", test_pit},       {"work", test_work},   {"continuity", test_continuity},
     {"clocks", test_clocks}, {"count", test_count}, {"spin", test_spin},
     {"busy", test_busy},     {"bench", test_bench}, {"cpuid", test_cpuid},
+    {"rep", test_rep},
 };
 
 static const struct {

@@ -13,6 +13,7 @@ extern uint32_t
 load_function *load_chosen(void);
 
 bool test_pit(void);
+bool test_rep(void);
 bool test_work(void);
 bool test_continuity(void);
 bool test_clocks(void);
