@@ -35,7 +35,7 @@ static const struct cpuid_leaf *find_leaf(const struct cpuid_policy *policy, uin
         return &policy->extended[leaf - BIT(31)];
     if (leaf - CPUID_HYPERVISOR <= 0xFF)
         return leaf - CPUID_HYPERVISOR <= CPUID_TIMING ? &policy->hypervisor[leaf - CPUID_HYPERVISOR] : &zero;
-    return policy->vendor == CPU_INTEL ? &policy->basic[policy->max_basic] : &zero;
+    return &policy->beyond;
 }
 
 static void add_live(const struct cpuid_policy *policy, unsigned live, uint32_t subleaf, uint64_t cr4,

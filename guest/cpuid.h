@@ -1,7 +1,7 @@
 /*
- * What CPUID tells a guest. Built once per VM from the host's CPUID and a const table of the features that
- * pass (guest/cpuid_table.c: what isn't in it is hidden), into flat arrays: a lookup is one index, without a
- * search or a division, for it is a hot exit.
+ * What CPUID tells a guest. Built once per VM from the host's CPUID, or a model's (guest/cpuid_level.h), and
+ * a const table of the features that pass (guest/cpuid_table.c: what isn't in it is hidden), into flat
+ * arrays: a lookup is one index, without a search or a division, for it is a hot exit.
  *
  * A guest has one CPU without a local APIC, an invariant TSC, and the hypervisor bit. Nothing that would give
  * it host time or entropy passes (docs/time.md): no performance counters, APERF/MPERF, RDPRU,
@@ -11,7 +11,8 @@
  *
  * Leaves: 0 to 0Dh, 80000000h to 80000021h, 40000000h and 40000010h, as far as the host has them. Above the
  * highest basic leaf an Intel host's guest gets the data of the highest basic leaf, an AMD host's guest zeros
- * (SDM vol. 2, "CPUID"; APM vol. 3, "CPUID"); 40000000h to 400000FFh are zero but for the two.
+ * (SDM vol. 2, "CPUID"; APM vol. 3, "CPUID"), a model's zeros; 40000000h to 400000FFh are zero but for the
+ * two.
  *
  * Sources: APM vol. 3, appendix E "Obtaining Processor Information Via the CPUID Instruction"; SDM vol. 2,
  * "CPUID - CPU Identification"; XSAVE sizes: SDM vol. 1, "XSAVE Area". Leaf 40000010h: the timing leaf that
@@ -68,6 +69,7 @@ struct cpuid_policy {
     struct cpuid_leaf basic[CPUID_MAX_BASIC + 1];
     struct cpuid_leaf extended[CPUID_MAX_EXTENDED + 1];
     struct cpuid_leaf hypervisor[CPUID_TIMING + 1];
+    struct cpuid_leaf beyond; /* answers for leaves out of range */
     uint32_t max_basic;
     uint32_t max_extended; /* without 80000000h */
     unsigned slot_count;
@@ -86,10 +88,11 @@ struct cpuid_policy {
 };
 
 struct cpuid_options {
-    cpuid_source *source;
-    uint64_t tsc_hz;  /* the guest's */
-    uint32_t bus_khz; /* of its local APIC timer; 0: it has none */
-    bool spec_ctrl;   /* the backend switches MSR 48h and executes 49h: IBRS, STIBP, SSBD, IBPB are shown */
+    cpuid_source *source; /* the host's CPUID */
+    unsigned level;       /* show this level instead (cpuid_level.h), which the host has; 0: the host's CPU */
+    uint64_t tsc_hz;      /* the guest's */
+    uint32_t bus_khz;     /* of its local APIC timer; 0: it has none */
+    bool spec_ctrl; /* the backend switches MSR 48h and executes 49h: IBRS, STIBP, SSBD, IBPB are shown */
 };
 
 void cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_options *options);

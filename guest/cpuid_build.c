@@ -1,6 +1,7 @@
 /* Fills a VM's CPUID policy from the host's CPUID and the rules of cpuid_table.c. The contract and the
  * sources are in cpuid.h. */
 #include "guest/cpuid.h"
+#include "guest/cpuid_level.h"
 #include "lib/string.h"
 
 #define XCR0_X87_SSE UINT64_C(3)
@@ -156,9 +157,6 @@ static void build_basic(struct cpuid_policy *policy, cpuid_source *source)
 
     source(0, 0, host);
     policy->max_basic = MIN(host[CPUID_EAX], CPUID_MAX_BASIC);
-    policy->vendor = CPU_INTEL;
-    if (memcmp(&host[CPUID_EBX], "Auth", 4) == 0 || memcmp(&host[CPUID_EBX], "Hygo", 4) == 0)
-        policy->vendor = CPU_AMD;
     for (uint32_t number = 0; number <= policy->max_basic; number++) {
         struct cpuid_leaf *leaf = &policy->basic[number];
 
@@ -196,6 +194,18 @@ static void build_extended(struct cpuid_policy *policy, cpuid_source *source)
     policy->phys_bits = (uint8_t)MIN(policy->phys_bits, NESTED_BITS);
     policy->slots[policy->extended[8].slot][CPUID_EAX] =
         (policy->slots[policy->extended[8].slot][CPUID_EAX] & ~0xFFu) | policy->phys_bits;
+}
+
+/* The host's, whatever the guest sees besides: MSRs and what instructions do follow it. */
+static void build_vendor(struct cpuid_policy *policy, cpuid_source *host)
+{
+    uint32_t name[4];
+
+    host(0, 0, name);
+    policy->vendor = CPU_INTEL;
+    if (memcmp(&name[CPUID_EBX], "Auth", 4) == 0 || memcmp(&name[CPUID_EBX], "Hygo", 4) == 0)
+        policy->vendor = CPU_AMD;
+    memcpy(&policy->slots[policy->basic[0].slot][CPUID_EBX], &name[CPUID_EBX], 3 * sizeof name[0]);
 }
 
 static void build_hypervisor(struct cpuid_policy *policy, const struct cpuid_options *options)
@@ -270,11 +280,16 @@ static uint64_t control_mask(const struct cpuid_policy *policy, const struct con
 
 void cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_options *options)
 {
+    cpuid_source *source = options->level ? cpuid_level_source(options->level) : options->source;
+
     memset(policy, 0, sizeof *policy);
     policy->slot_count = 1;            /* slot 0 is zero */
     build_hypervisor(policy, options); /* first: its slots are certain */
-    build_basic(policy, options->source);
-    build_extended(policy, options->source);
+    build_basic(policy, source);
+    build_extended(policy, source);
+    build_vendor(policy, options->source);
+    if (policy->vendor == CPU_INTEL && !options->level)
+        policy->beyond = policy->basic[policy->max_basic];
     if (!options->spec_ctrl)
         hide_speculation_control(policy);
     policy->cr4_mask = control_mask(policy, cr4_bits, ARRAY_SIZE(cr4_bits));

@@ -74,7 +74,7 @@ const struct cpuid_rule cpuid_rules[] = {
     /* Hidden: CmpLegacy, SVM, ExtApicSpace, AltMovCr8, OSVW, IBS, SKINIT, WDT, LWP, TCE, NodeId, the
        counters, MONITORX, breakpoint masks. */
     {0x80000001, ANY, CPUID_ECX, B(0) | B(5) | B(6) | B(7) | B(8) | B(11) | B(16) | B(21) | B(22), 0,
-     "LAHF ABM SSE4A MISALIGNSSE PREFETCHW XOP FMA4 TBM TOPOEXT"},
+     "LAHF LZCNT SSE4A MISALIGNSSE PREFETCHW XOP FMA4 TBM TOPOEXT"},
     /* Hidden: APIC (9), MP. */
     {0x80000001, ANY, CPUID_EDX,
      LEAF1_EDX_SHARED | B(11) | B(20) | B(22) | B(25) | B(26) | B(27) | B(29) | B(30) | B(31), 0,

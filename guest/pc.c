@@ -213,6 +213,37 @@ static void set_policy(struct vm *vm, const struct guest_settings *settings)
     };
 }
 
+/* How much RAM such a guest-physical address reaches, beside the hole. */
+static uint64_t addressable(unsigned phys_bits)
+{
+    return BIT64(phys_bits) - (MEMORY_HOLE_END - MEMORY_HOLE_START);
+}
+
+/* The CPU that the guest sees, and what it may use; not more than the host has. */
+static bool set_cpu(struct pc *pc)
+{
+    struct vm *vm = &pc->vm;
+    unsigned level = pc->plan->settings.cpu;
+    char what[CPUID_LACK_SIZE];
+
+    if (level && cpuid_level_lacks(host_cpuid, level, what)) {
+        log_error("%s: cpu=v%u: this CPU lacks %s: set cpu=host, or a lower level", vm->name, level, what);
+        return false;
+    }
+    cpuid_policy_build(&pc->cpuid,
+                       &(struct cpuid_options){.source = host_cpuid, .level = level, .tsc_hz = vm->clock.hz});
+    msr_policy_build(&pc->msr_policy, &pc->cpuid);
+    vm->cr4_allowed = pc->cpuid.cr4_mask;
+    vm->xcr0_allowed = pc->cpuid.xcr0_mask;
+    vm->phys_bits = pc->cpuid.phys_bits;
+    vm->amd = pc->cpuid.vendor == CPU_AMD;
+    if (!level || pc->plan->settings.mem_bytes <= addressable(vm->phys_bits))
+        return true;
+    log_error("%s: cpu=v%u: its %u bits of physical address are for %llu MB: set a smaller mem=, or cpu=host",
+              vm->name, level, vm->phys_bits, (unsigned long long)addressable(vm->phys_bits) >> 20);
+    return false;
+}
+
 bool pc_create(const struct plan *plan, unsigned index, const struct boot_info *boot)
 {
     const struct guest_plan *guest = &plan->guests[index];
@@ -226,14 +257,9 @@ bool pc_create(const struct plan *plan, unsigned index, const struct boot_info *
     set_policy(vm, &guest->settings);
     exits_set_charges(vm, guest->settings.charge_cycles);
     landing_init(&vm->landing, costs->spread, costs->instruction, plan->hv.exact == HV_EXACT_ON);
-    if (!give_memory(pc))
+    if (!set_cpu(pc) || !give_memory(pc))
         return false;
     vcpu_create(&vm->vcpu, &vm->nested);
-    cpuid_policy_build(&pc->cpuid, &(struct cpuid_options){.source = host_cpuid, .tsc_hz = vm->clock.hz});
-    msr_policy_build(&pc->msr_policy, &pc->cpuid);
-    vm->cr4_allowed = pc->cpuid.cr4_mask;
-    vm->phys_bits = pc->cpuid.phys_bits;
-    vm->amd = pc->cpuid.vendor == CPU_AMD;
     pc_wire(pc);
     fetch_forget(&vm->fetch);
     reset_devices(pc);

@@ -14,7 +14,7 @@
 #include "devices/uart16550.h"
 #include "devices/vga_text.h"
 #include "guest/cfg.h"
-#include "guest/cpuid.h"
+#include "guest/cpuid_level.h"
 #include "guest/load.h"
 #include "guest/msr.h"
 #include "hv/vm.h"

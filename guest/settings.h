@@ -7,6 +7,8 @@
 
 #include "lib/settings.h"
 
+/* The CPU that the guest sees: the host's, or a level of the x86-64 psABI, whose number this is. */
+enum guest_cpu { GUEST_CPU_HOST, GUEST_CPU_V1, GUEST_CPU_V2, GUEST_CPU_V3 };
 enum guest_idle { GUEST_IDLE_WAIT, GUEST_IDLE_SKIP };
 enum guest_uart { GUEST_UART_FAST, GUEST_UART_BAUD };
 enum guest_input { GUEST_INPUT_SERIAL, GUEST_INPUT_KEYBOARD };
@@ -31,6 +33,7 @@ struct guest_settings {
     uint64_t
         charge_cycles; /* 0: as hardware takes; else this many guest cycles for each emulated instruction */
     uint32_t resets;   /* stop instead of restarting this often again; 0: no limit */
+    uint8_t cpu;       /* enum guest_cpu */
     uint8_t idle;      /* enum guest_idle */
     uint8_t uart;      /* enum guest_uart */
     uint8_t input;     /* enum guest_input */

@@ -127,6 +127,20 @@ static void access_port(void *opaque, bool is_in, uint16_t port, unsigned size, 
     guest_trace_access(vm, is_in ? "in" : "out", port, size, *value);
 }
 
+/* The byte at RIP + offset is not to be had: the page fault of the guest's own tables, where they give one.
+ */
+static void raise_fetch_fault(struct vm *vm, unsigned offset)
+{
+    uint64_t linear = fetch_linear(vm, offset);
+    struct walk_result result;
+
+    fetch_forget(&vm->fetch); /* the walk leaves its entries there */
+    if (translate_fetch(vm, linear, &result) != WALK_FAULT)
+        return;
+    vcpu_set_cr2(&vm->vcpu, linear);
+    vm_raise(vm, INSN_VECTOR_PF, true, result.error_code);
+}
+
 /* Fetches and decodes at RIP. False: nothing could be done, an exception is pending or the guest simply runs
  * on. */
 static bool decode(struct vm *vm, struct insn *insn)
@@ -135,8 +149,10 @@ static bool decode(struct vm *vm, struct insn *insn)
     struct vcpu_segment cs;
     unsigned count = fetch_instruction(vm, bytes);
 
-    if (!count)
+    if (!count) {
+        raise_fetch_fault(vm, 0);
         return false;
+    }
     vcpu_get_segment(&vm->vcpu, SEGMENT_CS, &cs);
     switch (insn_decode(bytes, count, insn_mode_of(vcpu_in_64bit_code(&vm->vcpu), cs.attributes), insn)) {
     case INSN_OK:
@@ -144,7 +160,8 @@ static bool decode(struct vm *vm, struct insn *insn)
     case INSN_INVALID:
         vm_raise(vm, INSN_VECTOR_UD, false, 0);
         return false;
-    default:
+    default: /* cut off */
+        raise_fetch_fault(vm, count);
         return false;
     }
 }
@@ -193,12 +210,15 @@ void emulate_memory(struct vm *vm, const struct exit *exit)
     struct insn_result result;
     struct insn_regs regs;
     struct insn insn;
+    /* An address that the guest's CPU doesn't have, only the wider one that it runs on: its tables' reserved
+       bits, for which the walks below raise #PF. */
+    bool too_wide = exit->memory.gpa >> vm->phys_bits;
 
-    if (exit->memory.fetch) {
+    if (exit->memory.fetch && !too_wide) {
         vm_crash(vm, "executes where there is no memory");
         return;
     }
-    if (exit->memory.walk || vm->vcpu.event.valid) {
+    if ((exit->memory.walk && !too_wide) || vm->vcpu.event.valid) {
         vm_crash(vm, "has page tables or an exception's stack where there is no memory");
         return;
     }

@@ -186,7 +186,8 @@ static enum handled handle_xsetbv(struct vm *vm)
     uint64_t value = *vcpu->gpr[REG_RDX] << 32 | (uint32_t)*vcpu->gpr[REG_RAX];
 
     vm_charge(vm, CHARGE_OTHER);
-    if (vcpu_cpl(vcpu) || (uint32_t)*vcpu->gpr[REG_RCX] || !vcpu_set_xcr0(vcpu, value))
+    if (vcpu_cpl(vcpu) || (uint32_t)*vcpu->gpr[REG_RCX] || value & ~vm->xcr0_allowed ||
+        !vcpu_set_xcr0(vcpu, value))
         return raise(vm, VECTOR_GP);
     return HANDLED_SKIP;
 }

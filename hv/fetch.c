@@ -13,9 +13,9 @@ void fetch_forget(struct fetch_cache *cache)
     cache->page = NOTHING;
 }
 
-static uint64_t linear_rip(const struct vm *vm)
+uint64_t fetch_linear(const struct vm *vm, unsigned offset)
 {
-    uint64_t linear = *vm->vcpu.rip + vcpu_cs_base(&vm->vcpu);
+    uint64_t linear = *vm->vcpu.rip + vcpu_cs_base(&vm->vcpu) + offset;
 
     return vcpu_in_64bit_code(&vm->vcpu) ? linear : (uint32_t)linear;
 }
@@ -59,7 +59,7 @@ static const uint8_t *locate(struct vm *vm, uint64_t linear)
 
 unsigned fetch_instruction(struct vm *vm, uint8_t bytes[15])
 {
-    uint64_t linear = linear_rip(vm);
+    uint64_t linear = fetch_linear(vm, 0);
     unsigned first = (unsigned)MIN(PAGE - (linear & (PAGE - 1)), UINT64_C(15));
     const uint8_t *host = locate(vm, linear);
 
@@ -112,7 +112,7 @@ unsigned fetch_instruction_length(struct vm *vm)
     unsigned length = count ? insn_next_length(bytes, count, mode_of(vm)) : 0;
 
     if (length)
-        remember(vm, linear_rip(vm), length);
+        remember(vm, fetch_linear(vm, 0), length);
     return length;
 }
 

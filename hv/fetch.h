@@ -23,6 +23,9 @@ struct fetch_cache {
 
 void fetch_forget(struct fetch_cache *cache);
 
+/* The linear address of the byte at CS:RIP + offset. */
+uint64_t fetch_linear(const struct vm *vm, unsigned offset);
+
 /* Copies up to 15 bytes at CS:RIP; returns how many could be read. */
 unsigned fetch_instruction(struct vm *vm, uint8_t bytes[15]);
 

@@ -99,6 +99,7 @@ struct vm {
     struct charges charges;
     uint64_t exit_charges[EXIT_KINDS]; /* what the run loop charges for an exit before it calls the handler */
     uint64_t cr4_allowed;              /* the CR4 bits that the guest's CPU has */
+    uint64_t xcr0_allowed;             /* likewise of XCR0; 0: it has no XSAVE */
     uint8_t phys_bits;                 /* of a guest-physical address, as CPUID tells the guest */
     bool amd;                          /* the guest sees an AMD CPU: some reserved bits differ */
     struct vm_policy policy;

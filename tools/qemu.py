@@ -8,6 +8,8 @@ import os
 from machine import NO_VERDICT, Machine, module_name
 from ports import SocketPairs
 
+CPU = "qemu64,+npt,+vgif,+pdpe1gb,+rdtscp,+ssse3,+sse4.1,+sse4.2,+popcnt"  # with all of x86-64-v2, for guests with cpu=v2
+
 
 class Qemu(Machine):
     name = "QEMU"
@@ -28,7 +30,7 @@ class Qemu(Machine):
 
     def command(self, com1, com2):
         o = self.o
-        cpu = "host" if o.accel == "kvm" else "qemu64,+npt,+vgif,+pdpe1gb,+rdtscp"
+        cpu = "host" if o.accel == "kvm" else CPU
         command = ["qemu-system-x86_64", "-accel", "kvm" if o.accel == "kvm" else "tcg", "-M", "q35", "-cpu", cpu,
                    "-m", f"{self.memory_mb()}M", "-smp", str(o.smp),
                    "-display", "none", "-nodefaults", "-no-reboot",

@@ -50,6 +50,16 @@ def test_clocks(shift):
     assert re.search(CLOSING, run.log)
 
 
+def test_a_level_of_the_psabi():
+    """cpu=v2: the kernel and its C library live with that CPU, and name it."""
+    run = run_verge(vms=["vm=vm0 kernel=debian initrd=debian cpu=v2 -- console=ttyS0 -- \"grep -E 'model name|flags|address' /proc/cpuinfo\""], timeout=300)
+    check_dmesg(run.out)
+    assert re.search(r"^model name\s*: Verge x86-64-v2\r$", run.out, re.M), run.tail()
+    assert re.search(r"^address sizes\s*: 36 bits physical, 48 bits virtual\r$", run.out, re.M)
+    flags = set(re.search(r"^flags\s*: (.*)\r$", run.out, re.M)[1].split())
+    assert flags >= {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"} and not flags & {"avx", "vme", "rdtscp", "pdpe1gb", "xsave"}
+
+
 def test_command_behind_two_dashes():
     run = run_verge(append='console=ttyS0 -- "echo a=b; exit 3"')
     assert "\na=b\r\n== command: status 3\r\n" in run.out

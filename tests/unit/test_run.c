@@ -455,6 +455,30 @@ static void test_faults_are_pushed_with_rf(void **state)
     assert_false(*tested->vm.vcpu.rflags & RFLAGS_RF);
 }
 
+/* XCR0 is what CPUID offers, whatever more the CPU has (vcpu_set_xcr0() here: anything with x87). */
+static void test_xsetbv_is_held_to_what_is_shown(void **state)
+{
+    static const struct op program[] = {{0}};
+    static const struct {
+        uint64_t allowed, value;
+        bool good;
+    } cases[] = {
+        {7, 7, true},  {7, 3, true},      {7, 6, false}, {7, 0xE7, false}, {7, UINT64_C(1) << 62 | 7, false},
+        {0, 1, false}, {0xE7, 0xE7, true}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        setup(state);
+        tested = add_machine(program, 0, 0, 1);
+        tested->vm.xcr0_allowed = cases[i].allowed;
+        *tested->vm.vcpu.gpr[REG_RCX] = 0;
+        *tested->vm.vcpu.gpr[REG_RAX] = (uint32_t)cases[i].value;
+        *tested->vm.vcpu.gpr[REG_RDX] = cases[i].value >> 32;
+        assert_int_equal(exit_handlers[EXIT_XSETBV](&tested->vm),
+                         cases[i].good ? HANDLED_SKIP : HANDLED_RESUME);
+        assert_int_equal(tested->vm.vcpu.event.valid, !cases[i].good);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -474,6 +498,7 @@ int main(void)
         T(test_masked_nmi),
         T(test_dead_halt),
         T(test_faults_are_pushed_with_rf),
+        T(test_xsetbv_is_held_to_what_is_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,16 +243,19 @@ static void guest_values(void **state)
 
     (void)state;
     settings_defaults(&guest_setting_table, &guest);
-    assert_true(guest.mem_bytes == 256u << 20 && guest.idle == GUEST_IDLE_WAIT && guest.charge_cycles == 0 &&
-                guest.uart == GUEST_UART_FAST && guest.rtc.mode == GUEST_RTC_GUEST &&
-                guest.onreset == GUEST_ONRESET_RESTART && guest.oncrash == GUEST_ONCRASH_STOP &&
-                guest.onhalt == GUEST_ONHALT_AUTO && guest.resets == 0);
+    assert_true(guest.mem_bytes == 256u << 20 && guest.cpu == GUEST_CPU_HOST &&
+                guest.idle == GUEST_IDLE_WAIT && guest.charge_cycles == 0 && guest.uart == GUEST_UART_FAST &&
+                guest.rtc.mode == GUEST_RTC_GUEST && guest.onreset == GUEST_ONRESET_RESTART &&
+                guest.oncrash == GUEST_ONCRASH_STOP && guest.onhalt == GUEST_ONHALT_AUTO &&
+                guest.resets == 0);
     assert_true(set_guest("mem=1G", &guest) && guest.mem_bytes == 1u << 30);
     assert_false(set_guest("mem=256", &guest) || set_guest("mem=0", &guest) ||
                  set_guest("mem=1048577", &guest) || set_guest("mem=2000G", &guest));
     assert_true(set_guest("charge=1", &guest) && guest.charge_cycles == 1);
     assert_false(set_guest("charge=0", &guest) || set_guest("charge=soft", &guest) ||
                  set_guest("charge=1000001", &guest));
+    assert_true(set_guest("cpu=v3", &guest) && guest.cpu == 3);
+    assert_false(set_guest("cpu=v4", &guest) || set_guest("cpu=2", &guest) || set_guest("cpu=", &guest));
     assert_true(set_guest("idle=skip", &guest) && guest.idle == GUEST_IDLE_SKIP);
     assert_true(set_guest("onreset=machine", &guest) && guest.onreset == GUEST_ONRESET_MACHINE);
     assert_true(set_guest("oncrash=keep", &guest) && guest.oncrash == GUEST_ONCRASH_KEEP);

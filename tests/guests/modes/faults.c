@@ -8,7 +8,6 @@
 #define P_USER    4u
 #define P_LARGE   0x80u
 #define P_NX      (1ull << 63)
-#define RESERVED  (1ull << 51) /* above MAXPHYADDR */
 #define IST_BYTES 1024
 
 legacy_code fault_ts_link, fault_ts_null, fault_np_data, fault_np_code, fault_np_gate, fault_np_handler,
@@ -88,6 +87,7 @@ static void check_page_fault(const char *name, legacy_code *code, uint64_t entry
 static void check_page_faults(void)
 {
     const uint64_t ram = BUFFER_BASE | P_LARGE | P_PRESENT;
+    const uint64_t reserved = 1ull << word_number("reserved", 51); /* not below the width that CPUID shows */
     check_page_fault("#PF read", fault_pf_read, 0, 0, PAGE + 0x123);
     check_page_fault("#PF write", fault_pf_write, 0, 2, PAGE + 0x123);
     check_page_fault("#PF write, CR0.WP", fault_pf_protected, ram, 3, PAGE + 0x123);
@@ -96,7 +96,13 @@ static void check_page_faults(void)
     check_page_fault("#PF user write", fault_pf_user_write, ram | P_RW, 7, PAGE + 0x123);
     check_page_fault("#PF user write, read-only", fault_pf_user_write, ram | P_USER, 7, PAGE + 0x123);
     check_page_fault("#PF user write, absent", fault_pf_user_write, 0, 6, PAGE + 0x123);
-    check_page_fault("#PF reserved bit", fault_pf_read, ram | P_RW | RESERVED, 9, PAGE + 0x123);
+    check_page_fault("#PF reserved bit", fault_pf_read, ram | P_RW | reserved, 9, PAGE + 0x123);
+    check_page_fault("#PF write, reserved bit", fault_pf_write, ram | P_RW | reserved, 11, PAGE + 0x123);
+    check_page_fault("#PF fetch, reserved bit", fault_pf_fetch, ram | P_RW | reserved, 9, NX_PAGE);
+    check_page_fault("#PF reserved bit, table", fault_pf_read, BUFFER_BASE | P_RW | P_PRESENT | reserved, 9,
+                     PAGE + 0x123);
+    check_page_fault("#PF fetch, reserved bit, table", fault_pf_fetch,
+                     BUFFER_BASE | P_RW | P_PRESENT | reserved, 9, NX_PAGE);
     check_page_fault("#PF REP INSB", fault_pf_user_ins, ram, 7, PAGE + 0x120);
     check_page_fault("#PF fetch, NX", fault_pf_nx, ram | P_RW | P_NX, 0x11, NX_PAGE);
     legacy_code *const trial = fault_pf_unprotected;
