@@ -211,8 +211,8 @@ void emulate_memory(struct vm *vm, const struct exit *exit)
     struct insn_regs regs;
     struct insn insn;
     /* An address that the guest's CPU doesn't have, only the wider one that it runs on: its tables' reserved
-       bits, for which the walks below raise #PF. */
-    bool too_wide = exit->memory.gpa >> vm->phys_bits;
+       bits, for which the walks below raise #PF. (Those of CR3 itself they would mask.) */
+    bool too_wide = exit->memory.gpa >> vm->phys_bits && !(vcpu_cr3(&vm->vcpu) >> vm->phys_bits);
 
     if (exit->memory.fetch && !too_wide) {
         vm_crash(vm, "executes where there is no memory");
