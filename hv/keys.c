@@ -78,8 +78,12 @@ static void show_trace(struct vm *vm)
 
 static void raise_nmi(struct vm *vm)
 {
+    if (vm->state == VM_ENDED || vm->state == VM_KEPT) {
+        log_notice("%s doesn't run any more", vm->name);
+        return;
+    }
     vm_raise_nmi(vm);
-    log_notice("%s: NMI", vm->name);
+    log_notice("%s: NMI%s", vm->name, vm_nmi_waits(vm) ? "" : ", masked by bit 7 of port 70h as yet");
 }
 
 static void ask_quit(struct vm *vm)

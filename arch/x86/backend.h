@@ -100,8 +100,8 @@ struct nested_format {
     unsigned largest; /* level of the largest leaf: 1 for 4 KB, 2 for 2 MB, 3 for 1 GB */
 };
 
-/* Where a guest-physical address stands in the monitor's memory, to the end of its 4 KB page; NULL: nowhere.
- */
+/* Where a guest-physical address stands in the monitor's memory, to the end of its 4 KB page, though
+ * nested_unmap() may have removed it; NULL: nowhere. */
 void *nested_pointer(const struct nested *nested, uint64_t gpa);
 
 /* The contracts stand in api/vcpu.h and api/nested.h. */

@@ -93,17 +93,17 @@ uint64_t nested_tables_most(uint64_t size)
     return (size / covered + size / leaf_size(3) + TABLES_AT_EDGES) * PAGE_SIZE;
 }
 
-/* The leaf entry that covers gpa, present or removed; NULL when there is none. */
-static uint64_t *find_leaf(const struct nested *nested, uint64_t gpa)
+/* The leaf entry that covers gpa, present or removed, and its level; NULL when there is none. */
+static uint64_t *find_leaf(const struct nested *nested, uint64_t gpa, unsigned *level)
 {
     uint64_t *table = phys_to_virt(nested->root);
 
     if (gpa >> (12 + 9 * LEVELS))
         return NULL;
-    for (unsigned at = LEVELS;; at--) {
-        uint64_t *entry = &table[index_at(gpa, at)];
+    for (*level = LEVELS;; --*level) {
+        uint64_t *entry = &table[index_at(gpa, *level)];
 
-        if (at == 1 || *entry & PTE_LARGE)
+        if (*level == 1 || *entry & PTE_LARGE)
             return *entry ? entry : NULL;
         if (!(*entry & PERMISSIONS))
             return NULL;
@@ -113,7 +113,8 @@ static uint64_t *find_leaf(const struct nested *nested, uint64_t gpa)
 
 bool nested_unmap(struct nested *nested, uint64_t gpa)
 {
-    uint64_t *leaf = find_leaf(nested, gpa);
+    unsigned level;
+    uint64_t *leaf = find_leaf(nested, gpa, &level);
 
     if (!leaf || !(*leaf & PERMISSIONS))
         return false;
@@ -123,7 +124,8 @@ bool nested_unmap(struct nested *nested, uint64_t gpa)
 
 bool nested_restore(struct nested *nested, uint64_t gpa)
 {
-    uint64_t *leaf = find_leaf(nested, gpa);
+    unsigned level;
+    uint64_t *leaf = find_leaf(nested, gpa, &level);
 
     if (!leaf || *leaf & PERMISSIONS)
         return false;
@@ -134,22 +136,11 @@ bool nested_restore(struct nested *nested, uint64_t gpa)
 
 void *nested_pointer(const struct nested *nested, uint64_t gpa)
 {
-    const uint64_t *table = phys_to_virt(nested->root);
+    unsigned level;
+    const uint64_t *leaf = find_leaf(nested, gpa, &level);
 
-    if (gpa >> (12 + 9 * LEVELS))
+    if (!leaf)
         return NULL;
-    for (unsigned at = LEVELS;; at--) {
-        uint64_t entry = table[index_at(gpa, at)];
-
-        if (!(entry & PERMISSIONS))
-            return NULL;
-        if (at == 1 || entry & PTE_LARGE) {
-            uint64_t offset = gpa & ((UINT64_C(1) << (12 + 9 * (at - 1))) - 1);
-
-            return (uint8_t *)phys_to_virt(entry & PTE_ADDRESS &
-                                           ~((UINT64_C(1) << (12 + 9 * (at - 1))) - 1)) +
-                   offset;
-        }
-        table = phys_to_virt(entry & PTE_ADDRESS);
-    }
+    uint64_t offset = gpa & (leaf_size(level) - 1), base = *leaf & PTE_ADDRESS & ~(leaf_size(level) - 1);
+    return (uint8_t *)phys_to_virt(base) + offset;
 }

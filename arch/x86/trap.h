@@ -10,6 +10,7 @@ struct trap_frame {
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
+#define VECTOR_DB  1
 #define VECTOR_NMI 2
 #define VECTOR_DF  8
 #define VECTOR_MC  18

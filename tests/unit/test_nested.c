@@ -247,6 +247,22 @@ static void test_small_pages(void **state)
     assert_int_equal(nested_tables_most(0) / PAGE_SIZE, 32);
 }
 
+/* The monitor reads a page that perturb= took away for a while like any other. */
+static void test_pointer(void **state)
+{
+    struct nested nested;
+
+    (void)state;
+    power_on(&nested, &ept);
+    nested_map(&nested, 0x5000, 3 * PAGE_SIZE, PAGE_SIZE, true);
+    for (unsigned removed = 0; removed < 2; removed++) {
+        assert_ptr_equal(nested_pointer(&nested, 0x5123), tables + 2 * PAGE_SIZE + 0x123);
+        assert_null(nested_pointer(&nested, 0x6000));
+        assert_null(nested_pointer(&nested, BIT64(48)));
+        nested_unmap(&nested, 0x5000);
+    }
+}
+
 /* The last tag is shared by all that find none of their own, and says so. */
 static void test_tags(void **state)
 {
@@ -273,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_flush_asks_for_attention),
         cmocka_unit_test(test_largest_pages),
         cmocka_unit_test(test_small_pages),
+        cmocka_unit_test(test_pointer),
         cmocka_unit_test(test_tags),
     };
 

@@ -26,16 +26,22 @@ struct vcpu_backend {
     uint64_t entry_rip; /* where the guest went on at this entry */
     uint32_t dirty;     /* VMCB parts changed since the last entry (clean bits) */
     bool inject;        /* this entry delivers an event */
-    bool armed;         /* this entry arms the timer */
-    bool shadow_lost;   /* and it asked for a shadow, which this CPU ignores (struct switch_figures) */
+    uint8_t after;      /* what the exit of this entry has to see to: AFTER_X */
     bool window;        /* the VMCB asks for an interrupt window */
-    bool in_nmi;        /* an NMI was delivered; its handler's IRET is intercepted, or stands at iret_rip */
-    uint64_t iret_rip;  /* NO_IRET: it has not come yet */
+    uint8_t nmi;        /* enum nmi_stage */
+    struct {
+        uint64_t rip, rsp, cs_base, rflags;
+    } iret; /* where the guest stood when it came to IRET: valid in NMI_IRET */
     struct hands hands;
 };
 
 #define SVM_ALL_DIRTY UINT32_MAX
-#define NO_IRET       BIT64(62) /* not canonical: never a RIP */
+#define AFTER_ARMED   BIT(0) /* the timer was armed */
+#define AFTER_SHADOW  BIT(1) /* a shadow was asked for, which this CPU ignores (struct switch_figures) */
+#define AFTER_IRET    BIT(2) /* the IRET of an NMI's handler was to be executed */
+
+/* A guest's NMI: its handler's IRET is intercepted; it has come, and is the next instruction. */
+enum nmi_stage { NMI_NONE, NMI_HANDLER, NMI_IRET };
 
 /* Parts of the VMCB were changed. */
 static inline void svm_dirty(struct vcpu *vcpu, uint32_t parts)

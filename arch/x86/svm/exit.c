@@ -26,6 +26,7 @@ _Static_assert(EXIT_WRMSR == EXIT_RDMSR + 1, "EXITINFO1 of an MSR exit is added 
 #define IOIO_IN     BIT(0)
 #define IOIO_STRING BIT(2)
 #define DR7_GD      BIT64(13)
+#define RFLAGS_VM   BIT64(17)
 
 uint64_t svm_vcpu_exit_code(const struct vcpu *vcpu)
 {
@@ -262,8 +263,37 @@ static void take_host_interrupts(struct exit *exit, bool armed)
 /* The IRET that ends the blocking of NMIs: it is executed next, without another exit. */
 static void let_iret(struct vcpu_backend *backend)
 {
-    backend->iret_rip = backend->vmcb->rip;
+    const struct vmcb *vmcb = backend->vmcb;
+
+    backend->nmi = NMI_IRET;
+    backend->iret.rip = vmcb->rip;
+    backend->iret.rsp = vmcb->rsp;
+    backend->iret.cs_base = vmcb->cs.base;
+    backend->iret.rflags = vmcb->rflags;
     backend->vmcb->intercept[0] &= ~SVM_IRET;
+    backend->vcpu->attention = true;
+}
+
+/* Nothing has moved where it is still to be executed. */
+static bool stands_on_iret(const struct vcpu_backend *backend)
+{
+    const struct vmcb *vmcb = backend->vmcb;
+
+    return backend->iret.rip == vmcb->rip && backend->iret.rsp == vmcb->rsp &&
+           backend->iret.cs_base == vmcb->cs.base && !((backend->iret.rflags ^ vmcb->rflags) & RFLAGS_VM);
+}
+
+/* Behind an entry that asked for it: what of the guest's state the CPU doesn't keep. */
+static void see_to(struct vcpu_backend *backend, unsigned after)
+{
+    struct vcpu *vcpu = backend->vcpu;
+
+    if (after & AFTER_SHADOW && backend->vmcb->rip == backend->entry_rip)
+        *vcpu->shadow = 1; /* an instruction in it exits, or a timer before it */
+    if (after & AFTER_IRET && !stands_on_iret(backend))
+        backend->nmi = NMI_NONE;
+    if (backend->nmi == NMI_IRET || (figures.shadow_lost && *vcpu->shadow & VCPU_SHADOW))
+        vcpu->attention = true; /* the next entry has to ask for it again */
 }
 
 /* LMA as the CR0 says that was in force: Bochs 2.7 has changed it already for the one that is to come. */
@@ -286,6 +316,8 @@ static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_cla
 
     if (class == CLASS_INTERRUPT)
         return !backend->inject && vmcb->rip != backend->entry_rip;
+    if (class == CLASS_WINDOW && backend->inject)
+        return false;
     if (backend->inject && vmcb->exit_int_info & EVENT_VALID)
         return false;
     return code != VMEXIT_SHUTDOWN && code != UINT32_MAX;
@@ -296,15 +328,15 @@ static __attribute__((noinline)) void left_otherwise(struct vcpu_backend *backen
     struct vcpu *vcpu = backend->vcpu;
     struct exit *exit = &vcpu->exit;
     const struct vmcb *vmcb = backend->vmcb;
-    bool armed = backend->armed;
+    unsigned after = backend->after;
+    bool armed = after & AFTER_ARMED;
 
+    backend->after = 0;
     if (armed) {
         oneshot_armed(exit->entered, backend->entry.arm_count);
         backend->entry.arm_count = 0;
-        backend->armed = false;
-        if (backend->shadow_lost && vmcb->rip == backend->entry_rip)
-            *vcpu->shadow = 1; /* an instruction in it exits */
     }
+    see_to(backend, after);
     enum exit_class class = svm_exit_class(vmcb);
     figures_account(exit, class, backend->entry_cost, backend->inject, tells_of_exit_cost(backend, class));
     if ((uint32_t)vmcb->exit_code == VMEXIT_CR0_SELECTIVE)
@@ -334,7 +366,7 @@ void svm_left(struct svm_switch *state)
 
     exit->entered = entered;
     exit->left = left;
-    if (__builtin_expect(code >= PLAIN_CODES || !plain_kinds[code] || consumed < 0 || backend->armed, 0)) {
+    if (__builtin_expect(code >= PLAIN_CODES || !plain_kinds[code] || consumed < 0 || backend->after, 0)) {
         left_otherwise(backend);
         return;
     }

@@ -14,6 +14,7 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/svm/backend.h"
 #include "arch/x86/svm/svm.h"
+#include "arch/x86/trap.h"
 #include "lib/string.h"
 
 #define RFLAGS_RESERVED BIT64(1)
@@ -101,7 +102,8 @@ void svm_vcpu_reset(struct vcpu *vcpu)
     hands_reset(&backend->hands);
     if (holder == vcpu)
         hands_load(&backend->hands); /* or the CPU would still hold the former life's */
-    backend->window = backend->inject = backend->in_nmi = false;
+    backend->window = backend->inject = false;
+    backend->nmi = NMI_NONE;
     svm_dirty(vcpu, SVM_ALL_DIRTY);
 }
 
@@ -125,27 +127,36 @@ void svm_vcpu_switch(struct vcpu *from, struct vcpu *to)
 
 /*
  * SVM itself knows nothing of a guest's NMIs being blocked: from the delivery on, the guest's next IRET is
- * intercepted, and is then executed (svm_left()). A guest whose NMI waits for that has one instruction's time
+ * intercepted, and is then executed (svm/exit.c). A guest whose NMI waits for that has one instruction's time
  * for it.
  */
 static void begin_nmi(struct vcpu_backend *backend)
 {
-    backend->in_nmi = true;
-    backend->iret_rip = NO_IRET;
+    backend->nmi = NMI_HANDLER;
     backend->vmcb->intercept[0] |= SVM_IRET;
+}
+
+/* What is delivered where IRET is the next instruction: that comes later, unless it is the IRET's own fault,
+ * with which it counts as executed. */
+static void place_nmi_stage(struct vcpu_backend *backend, const struct vcpu_event *event)
+{
+    bool before = event->type == EVENT_EXTERNAL || event->vector == VECTOR_DB;
+
+    if (event->type == EVENT_NMI || (backend->nmi == NMI_IRET && before))
+        begin_nmi(backend);
+    else if (backend->nmi == NMI_IRET)
+        backend->nmi = NMI_NONE;
 }
 
 bool svm_vcpu_in_nmi(const struct vcpu *vcpu)
 {
-    const struct vcpu_backend *backend = vcpu->backend;
-
-    return backend->in_nmi && (backend->iret_rip == NO_IRET || backend->iret_rip == backend->vmcb->rip);
+    return vcpu->backend->nmi != NMI_NONE;
 }
 
 /* An NMI waits for the end of a shadow, or for an IRET that has come: for one instruction. */
 static bool nmi_needs_a_step(const struct vcpu *vcpu)
 {
-    return vcpu->nmi_window && !(vcpu->backend->vmcb->intercept[0] & SVM_IRET);
+    return vcpu->nmi_window && vcpu->backend->nmi != NMI_HANDLER;
 }
 
 /*
@@ -164,8 +175,7 @@ static bool place_event(struct vcpu *vcpu)
     backend->vmcb->event_inject = 0;
     if (!event.valid)
         return false;
-    if (event.type == EVENT_NMI)
-        begin_nmi(backend);
+    place_nmi_stage(backend, &event);
     backend->vmcb->event_inject = EVENT_VALID | event.vector | (uint64_t)event.type << EVENT_TYPE_SHIFT |
                                   (event.has_error ? EVENT_ERROR_VALID | (uint64_t)event.error << 32 : 0);
     vcpu->event.valid = false;
@@ -260,9 +270,10 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t
 
     if (entry_refused(vcpu))
         return;
+    vcpu->backend->after = (figures.shadow_lost && *vcpu->shadow & VCPU_SHADOW ? AFTER_SHADOW : 0) |
+                           (vcpu->backend->nmi == NMI_IRET ? AFTER_IRET : 0);
     if (!comes_back && !oneshot_in_time(vcpu, vcpu->backend->entry_cost, distance)) {
-        vcpu->backend->armed = true;
-        vcpu->backend->shadow_lost = figures.shadow_lost && *vcpu->shadow & VCPU_SHADOW;
+        vcpu->backend->after |= AFTER_ARMED;
         vcpu->backend->entry.arm_count = oneshot_aim(vcpu, distance);
     }
     enter(vcpu->backend, tsc);
@@ -306,7 +317,7 @@ uint64_t svm_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)
     place_flush(vcpu);
     state->tsc_base = 0;
     state->arm_count = setting->arm_count;
-    backend->armed = setting->arm_count;
+    backend->after = setting->arm_count ? AFTER_ARMED : 0;
     svm_vcpu_hold_host();
     __asm__ volatile("call svm_enter"
                      : "+D"(state)

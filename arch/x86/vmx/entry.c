@@ -50,11 +50,17 @@ static void place_windows(struct vcpu_backend *backend, uint32_t wanted)
 
 /*
  * CPUs are free to let an NMI window open in the shadow of STI, and to refuse an NMI there (SDM vol. 3
- * "NMI-Window Exiting", "Checks on Guest Non-Register State"): its end is an interrupt window's business.
+ * "NMI-Window Exiting", "Checks on Guest Non-Register State"): an NMI waits for an interrupt window there, or
+ * for one instruction, where that one is CLI.
  */
+static bool nmi_behind_sti(const struct vcpu *vcpu)
+{
+    return vcpu->nmi_window && vcpu->backend->shadow & SHADOW_STI;
+}
+
 static uint32_t windows_wanted(const struct vcpu *vcpu)
 {
-    bool behind_sti = vcpu->nmi_window && vcpu->backend->shadow & SHADOW_STI;
+    bool behind_sti = nmi_behind_sti(vcpu);
     bool interrupt = vcpu->window || behind_sti, nmi = vcpu->nmi_window && !behind_sti;
 
     return (interrupt ? CPU_INTERRUPT_WINDOW : 0) | (nmi ? CPU_NMI_WINDOW : 0);
@@ -251,6 +257,8 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t
 
     if (vcpu->attention)
         attend(vcpu);
+    if (nmi_behind_sti(vcpu))
+        distance = 1;
     write_registers(backend);
     write_rip(backend);
     if (entry_refused(vcpu))

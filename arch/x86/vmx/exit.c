@@ -12,7 +12,7 @@
 #define EVENT_TYPES 7u /* mask */
 #define TYPE_NMI    2u
 #define TYPE_INT1   5u
-#define VECTOR_DB   1u
+#define DR7_GD      BIT64(13)
 /* What the qualification has of DR6: B0 to B3, BD, BS. */
 #define DR6_CONDITIONS UINT64_C(0x600F)
 
@@ -165,9 +165,9 @@ static void set_nmi_blocking(struct vcpu_backend *backend, bool blocked)
 }
 
 /*
- * An IRET that faulted, or whose stack wasn't mapped, has ended the blocking of NMIs already and is executed
- * again: they are blocked again. `info`: what has the flag. Source: SDM vol. 3 "Information About NMI
- * Unblocking Due to IRET".
+ * An IRET that was cut off, since its stack wasn't mapped, has ended the blocking of NMIs already and is
+ * executed again: they are blocked again. `info`: what has the flag. Source: SDM vol. 3 "Information About
+ * NMI Unblocking Due to IRET".
  */
 static void block_nmis_again(struct vcpu_backend *backend, uint64_t info, uint32_t vectoring)
 {
@@ -176,32 +176,48 @@ static void block_nmis_again(struct vcpu_backend *backend, uint64_t info, uint32
     set_nmi_blocking(backend, true);
 }
 
-/* #DB leaves DR6 and DR7.GD to the monitor: the qualification has what the CPU would have written (SDM vol.
+/* #DB leaves DR6 to the monitor, and DR7.GD: the qualification has what the CPU would have written (SDM vol.
  * 3, "Exit Qualification for Debug Exceptions"). */
 static void take_debug_exception(struct vcpu *vcpu)
 {
     uint64_t conditions = vmx_read(VMCS_QUALIFICATION) & DR6_CONDITIONS, dr6 = vmx_vcpu_dr6(vcpu);
 
     vmx_vcpu_set_dr6(vcpu, (dr6 & ~UINT64_C(0xF)) | conditions);
-    vmx_write(VMCS_GUEST_DR7, vmx_read(VMCS_GUEST_DR7) & ~BIT64(13));
 }
 
-static void translate_exception(struct vcpu_backend *backend, struct exit *exit, uint32_t vectoring)
+static uint32_t exception_type(uint32_t info)
+{
+    return info >> EVENT_TYPE_SHIFT & EVENT_TYPES;
+}
+
+/* A trap: RIP stands on INT1, and DR6 is not concerned. */
+static void complete_int1(struct vcpu_backend *backend)
+{
+    const struct vcpu *vcpu = backend->vcpu;
+
+    backend->rip += vmx_read(VMCS_EXIT_LENGTH);
+    if (!vmx_vcpu_in_64bit_code(vcpu))
+        backend->rip &= vmx_vcpu_in_32bit_code(vcpu) ? UINT32_MAX : UINT16_MAX;
+}
+
+/* Verge hands it on, so that an IRET which raised it counts as executed: NMIs stay unblocked. */
+static void translate_exception(struct vcpu_backend *backend, struct exit *exit)
 {
     uint32_t info = (uint32_t)vmx_read(VMCS_EXIT_EVENT);
 
-    if ((info >> EVENT_TYPE_SHIFT & EVENT_TYPES) == TYPE_NMI) {
+    if (exception_type(info) == TYPE_NMI) {
         exit->kind = EXIT_HOST_NMI;
         return;
     }
     exit->exception.vector = (uint8_t)info;
     exit->exception.has_error = info & EVENT_ERROR_VALID;
     exit->exception.error = exit->exception.has_error ? (uint32_t)vmx_read(VMCS_EXIT_EVENT_ERROR) : 0;
-    if ((info >> EVENT_TYPE_SHIFT & EVENT_TYPES) == TYPE_INT1)
-        backend->rip += vmx_read(VMCS_EXIT_LENGTH); /* a trap: RIP stands on INT1, and DR6 is not concerned */
+    if (exit->exception.vector == VECTOR_DB)
+        vmx_write(VMCS_GUEST_DR7, vmx_read(VMCS_GUEST_DR7) & ~DR7_GD);
+    if (exception_type(info) == TYPE_INT1)
+        complete_int1(backend);
     else if (exit->exception.vector == VECTOR_DB)
         take_debug_exception(backend->vcpu);
-    block_nmis_again(backend, info, vectoring);
 }
 
 static void translate_memory(struct vcpu_backend *backend, struct exit *exit, uint32_t vectoring)
@@ -223,7 +239,7 @@ static void translate(struct vcpu_backend *backend, struct exit *exit, uint32_t 
         translate_port(exit);
         break;
     case REASON_EXCEPTION:
-        translate_exception(backend, exit, vectoring);
+        translate_exception(backend, exit);
         break;
     case REASON_EPT_VIOLATION:
         translate_memory(backend, exit, vectoring);
@@ -234,6 +250,7 @@ static void translate(struct vcpu_backend *backend, struct exit *exit, uint32_t 
     case REASON_NOTIFY: /* one instruction kept all interrupts waiting: a microcode loop */
         if (vmx_read(VMCS_QUALIFICATION) & BIT(0)) /* and the guest's state is lost */
             exit->kind = EXIT_SHUTDOWN;
+        block_nmis_again(backend, vmx_read(VMCS_QUALIFICATION), vectoring);
         break;
     default:
         break;
@@ -289,11 +306,15 @@ static bool tells_of_exit_cost(const struct vcpu_backend *backend, enum exit_cla
 {
     if (class == CLASS_INTERRUPT || class == CLASS_PREEMPTION)
         return !backend->inject && backend->rip != backend->entry_rip;
+    if (class == CLASS_WINDOW && backend->inject)
+        return false;
     return backend->reason != REASON_TRIPLE_FAULT;
 }
 
 void vmx_vcpu_gather(const struct vcpu *vcpu)
 {
+    if (vcpu->backend->rsp != vcpu->backend->held_rsp)
+        return; /* set since, and to be written yet */
     vmx_select(vcpu);
     vcpu->backend->rsp = vcpu->backend->held_rsp = vmx_read(VMCS_GUEST_RSP);
 }

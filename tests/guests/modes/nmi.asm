@@ -94,6 +94,14 @@ SEQUENCE sti_hlt                        ; nothing else wakes it
     STEP cli
 END
 
+; void nmi_over_int3(uint64_t cycles): an exception and its handler, whose IRET is that of the NMI's handler too
+global nmi_over_int3
+nmi_over_int3:
+    call nmi_raise
+    int3
+    times 200 nop
+    ret
+
 ; uint64_t nmi_masked(void): an NMI comes while port 70h keeps it out. Returns where it should be taken.
 global nmi_masked
 nmi_masked:

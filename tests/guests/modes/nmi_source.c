@@ -19,9 +19,10 @@
 #define NO_SHADOW    ~0u
 #define STUB_BYTES   16
 #define CYCLES_MOST  7
+#define HANDLER_MOST 200 /* instructions of INT3 and its handler, and some behind them */
 
 typedef void sequence(uint64_t cycles);
-sequence nmi_raise, nmi_plain, nmi_mov_ss, nmi_mov_ss_out, nmi_sti, nmi_sti_hlt;
+sequence nmi_raise, nmi_over_int3, nmi_plain, nmi_mov_ss, nmi_mov_ss_out, nmi_sti, nmi_sti_hlt;
 extern const uint64_t nmi_plain_marks[], nmi_mov_ss_marks[], nmi_mov_ss_out_marks[], nmi_sti_marks[],
     nmi_sti_hlt_marks[];
 uint64_t nmi_masked(void), nmi_with_irq(void), nmi_halt(uint64_t cycles), nmi_behind_int3(void);
@@ -164,6 +165,20 @@ static void check_masked(void)
     same("NMI masked by port 70h: RIP", frames[0].rip, wanted);
 }
 
+/* Through a handler of other traps, which shares its IRET with the NMI's: each boundary is met once. */
+static void check_shared_iret(void)
+{
+    uint64_t before = 0;
+
+    for (unsigned cycles = 0; cycles < HANDLER_MOST; cycles++) {
+        start(NOTHING);
+        nmi_over_int3(cycles);
+        same("NMI over INT3", nmis, 1);
+        check(frames[0].rip != before, "NMI over INT3: RIP, not the last one's", frames[0].rip, before);
+        before = frames[0].rip;
+    }
+}
+
 /* The rest, on machines where the timer ends a run with interrupts off. */
 static void check_with_interrupts_off(void)
 {
@@ -171,6 +186,7 @@ static void check_with_interrupts_off(void)
     scan("NMI behind MOV SS", nmi_mov_ss, nmi_mov_ss_marks, 3, false);
     scan("NMI behind MOV SS; OUT", nmi_mov_ss_out, nmi_mov_ss_out_marks, 3, false);
     scan("NMI behind STI", nmi_sti, nmi_sti_marks, 3, false);
+    check_shared_iret();
     start(RAISE_BEFORE_INT3);
     nmi_raise(0);
     same("NMI behind the IRET of INT3", nmis, 2);
