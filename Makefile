@@ -60,6 +60,18 @@ $(BUILD)/verge.elf: $(OBJ) linker.ld tools/symbols.py
 $(BUILD)/verge.elf32: $(BUILD)/verge.elf tools/mkelf32.py
 	python3 tools/mkelf32.py $< $@
 
+# ---- boot media ----------------------------------------------------------------------------------------------------
+.PHONY: image usb
+image: $(BUILD)/verge.img $(BUILD)/verge.iso ## verge.img for a USB stick and verge.iso for a CD, both for BIOS and UEFI
+
+$(BUILD)/verge.img: $(BUILD)/verge.elf32 tools/make_image.py $(wildcard boot/media/*)
+	python3 -B tools/make_image.py disk --kernel $< --out $@
+$(BUILD)/verge.iso: $(BUILD)/verge.elf32 tools/make_image.py $(wildcard boot/media/*)
+	python3 -B tools/make_image.py iso --kernel $< --out $@
+
+usb: $(BUILD)/verge.img ## DEV=/dev/sdX: write verge.img to a USB stick, after asking
+	@tools/write-usb.sh '$(DEV)' $<
+
 # ---- what also runs on the host: everything without hardware -------------------------------------------------------
 HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard devices/*.c arch/x86/decode/*.c) \
             hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings.c boot/info*.c arch/x86/rate.c arch/x86/host/acpi*.c))

@@ -31,6 +31,9 @@ Verge and the machine:
                       bochs: another emulator, 50 MHz, fully deterministic; an instruction takes a tick. auto with intel
   --icount [N]        fully deterministic: the guests' output is the same each time; an instruction takes 2^N ticks
   --no-icount         QEMU without instruction counting: deadlines land late
+  --iso               start from verge.iso in a CD drive, by GRUB, not directly
+  --usb               start from verge.img on a USB stick; with --iso: from verge.iso on one
+  --uefi              under UEFI firmware, with --iso or --usb
   --smp N             processors
   --gdb [PORT]        wait for a debugger of Verge itself at QEMU's own gdb stub (default port 1234)
   --timeout S         give up after S seconds of real time
@@ -50,6 +53,7 @@ USAGE
 
 # ---- options -----------------------------------------------------------------------------------------------------------
 cpu=amd accel=auto icount='' kernel='' initrd='' mem='' smp=1 timeout='' log='' screen='' gdb='' hv='' clock=0 demo=0
+medium=()
 has_append=0 append=''
 vms=() extra=()
 
@@ -64,6 +68,7 @@ while [ $# -gt 0 ]; do
     --yes) ASSUME_YES=1 ;;
     --demo) demo=1 ;;
     --clock) clock=1 ;;
+    --iso | --usb | --uefi) medium+=("$1") ;;
     --no-icount) [ -z "$icount" ] || die "--icount and --no-icount exclude each other"; icount=off ;;
     --icount)
         [ -z "$icount" ] || die "--icount and --no-icount stand once, and not together"
@@ -116,6 +121,11 @@ bochs: | bochs:0) [ -z "$gdb" ] || die "--gdb is QEMU's: not with Bochs" ;;
 bochs:*) die "Bochs always counts one tick for an instruction: leave out --icount N and --no-icount" ;;
 esac
 [ $demo -eq 0 ] || [ -z "$single${vms[*]-}$hv$icount$timeout$log$screen$gdb${extra[*]-}" ] || die "--demo stands alone"
+case "${medium[*]}:$accel" in
+:* | *--iso*:[!b]* | *--usb*:[!b]*) ;;
+*:bochs) die "${medium[*]} is QEMU's: not with Bochs" ;;
+*) die "--uefi goes with --iso or --usb" ;;
+esac
 in_range "$smp" 1 64 || die "--smp $smp: 1 to 64"
 [[ -z $timeout || ($timeout =~ ^[0-9]+(\.[0-9]+)?$ && $timeout =~ [1-9]) ]] || die "--timeout $timeout: seconds, such as --timeout 60"
 [ ${#vms[@]} -eq 0 ] || [ -z "$single" ] || die "--vm describes whole guests: --kernel, --initrd, --append and --mem go into its line"
@@ -129,7 +139,10 @@ in_range "$smp" 1 64 || die "--smp $smp: 1 to 64"
 # ---- tools and image ---------------------------------------------------------------------------------------------------
 emulator=qemu
 [ "$accel" != bochs ] || emulator=bochs
-need_tools "$emulator" run build
+purposes=("$emulator" run build)
+[ ${#medium[@]} -eq 0 ] || purposes+=(image)
+case " ${medium[*]} " in *" --uefi "*) purposes+=(uefi) ;; esac
+need_tools "${purposes[@]}"
 python=$(find_python termios select socket) || die "no usable python3"
 
 # VERGE_IMAGE names an image that is not to be built: an older one, or a test's stand-in.
@@ -225,7 +238,7 @@ say "guest: $(describe)"
 if [ -t 0 ]; then say "Ctrl-A x ends Verge, Ctrl-] x ends the emulator; Ctrl-C goes to the guest"; fi
 if [ -n "$gdb" ]; then say "QEMU waits for a debugger of Verge itself: gdb build/verge.elf -ex 'target remote :$gdb'"; fi
 
-arguments=(--me "$ME" --image "$image" --cpu "$cpu" --accel "$mode" --shift "$shift_by" --smp "$smp" --hv="$hv")
+arguments=(--me "$ME" --image "$image" --cpu "$cpu" --accel "$mode" --shift "$shift_by" --smp "$smp" --hv="$hv" "${medium[@]}")
 for line in "${vms[@]}"; do arguments+=(--vm="$line"); done
 [ $clock -eq 1 ] || [ -z "$kernel" ] || arguments+=(--kernel="$kernel")
 [ -z "$initrd" ] || arguments+=(--initrd="$initrd")

@@ -55,6 +55,20 @@ class Machine:
         """(file, module string) of each guest's kernel and initrd."""
         return [m for g in self.guests for m in g.modules()]
 
+    def config(self):
+        """(verge.cfg, files by their names in it): the same words and guests, for a boot medium."""
+        lines, files = [self.words()], {}
+        for guest in self.guests:
+            words = ["vm=" + guest.name]
+            for key, path in (("kernel", guest.kernel), ("initrd", guest.initrd)):
+                if path:
+                    name = module_name(len(files), path)
+                    files[name] = path
+                    words.append(f"{key}={name}")
+            words += guest.words + ([] if guest.command_line is None else ["--", guest.command_line])
+            lines.append(" ".join(words))
+        return "\n".join(lines) + "\n", files
+
     def ports(self):
         """relay.py's ends of the serial ports."""
         raise NotImplementedError

@@ -6,6 +6,7 @@ Verge's code 0, so 0 needs a witness: a line with "code 0" on Verge's log.
 import os
 
 from machine import NO_VERDICT, Machine, module_name
+from media import boot_devices
 from ports import SocketPairs
 
 CPU = "qemu64,+npt,+vgif,+pdpe1gb,+rdtscp,+ssse3,+sse4.1,+sse4.2,+popcnt"  # with all of x86-64-v2, for guests with cpu=v2
@@ -39,11 +40,7 @@ class Qemu(Machine):
             command += ["-icount", f"shift={o.shift},sleep=on"]
         elif o.accel == "icount":
             command += ["-icount", f"shift={o.shift},sleep=off", "-seed", "1", "-rtc", "base=2000-01-01,clock=vm"]
-        command += ["-kernel", self.stage("v", o.image), "-append", self.words()]
-        modules = self.modules()
-        if modules:
-            strings = [self.stage(i, path) + " " + words for i, (path, words) in enumerate(modules)]
-            command += ["-initrd", ",".join(s.replace(",", ",,") for s in strings)]
+        command += boot_devices(self) if o.iso or o.usb else self.direct_boot()
         if o.gdb is not None:
             command += ["-gdb", f"tcp:127.0.0.1:{o.gdb}", "-S"]
         if self.trace:
@@ -51,6 +48,14 @@ class Qemu(Machine):
         for name, fd in (("com1", com1), ("com2", com2)):
             command += ["-chardev", f"socket,id={name},fd={fd}", "-serial", "chardev:" + name]
         return command + o.extra
+
+    def direct_boot(self):
+        options = ["-kernel", self.stage("v", self.o.image), "-append", self.words()]
+        modules = self.modules()
+        if modules:
+            strings = [self.stage(i, path) + " " + words for i, (path, words) in enumerate(modules)]
+            options += ["-initrd", ",".join(s.replace(",", ",,") for s in strings)]
+        return options
 
     def verdict(self, status, log):
         if status % 2 == 0:

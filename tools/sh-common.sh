@@ -77,6 +77,12 @@ have_fuzzer() {
 tool_table() {
     cat <<'TABLE'
 qemu|have_command qemu-system-x86_64|qemu-system-x86
+image|have_command grub-mkimage|grub-common
+image|have_file /usr/lib/grub/i386-pc/boot.img|grub-pc-bin
+image|have_file /usr/lib/grub/x86_64-efi/multiboot2.mod|grub-efi-amd64-bin
+image|have_command mformat|mtools
+image|have_command xorriso|xorriso
+uefi|have_file /usr/share/OVMF/OVMF_CODE_4M.fd|ovmf
 bochs|have_command bochs-bin|bochs
 bochs|have_file /usr/lib/*/bochs/plugins/libbx_term_gui.so|bochs-term
 bochs|have_file /usr/share/bochs/BIOS-bochs-latest|bochsbios
