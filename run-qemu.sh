@@ -120,7 +120,7 @@ kvm:?*) die "--accel kvm has no instruction counting: leave out --icount and --n
 bochs: | bochs:0) [ -z "$gdb" ] || die "--gdb is QEMU's: not with Bochs" ;;
 bochs:*) die "Bochs always counts one tick for an instruction: leave out --icount N and --no-icount" ;;
 esac
-[ $demo -eq 0 ] || [ -z "$single${vms[*]-}$hv$icount$timeout$log$screen$gdb${extra[*]-}" ] || die "--demo stands alone"
+[ $demo -eq 0 ] || [ -z "$single${vms[*]-}$hv$icount$timeout$log$screen$gdb${extra[*]-}${medium[*]-}" ] || die "--demo stands alone"
 case "${medium[*]}:$accel" in
 :* | *--iso*:[!b]* | *--usb*:[!b]*) ;;
 *:bochs) die "${medium[*]} is QEMU's: not with Bochs" ;;
