@@ -26,7 +26,7 @@ C_SRC   := $(filter-out %/offsets.c,$(sort $(wildcard lib/*.c boot/*.c arch/x86/
            arch/x86/svm/*.c arch/x86/vmx/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c))) $(EXTRA_SRC)
 ASM_SRC := $(sort $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm arch/x86/vmx/*.asm guest/*.asm))
 OBJ     := $(C_SRC:%.c=$(BUILD)/hv/%.o) $(ASM_SRC:%.asm=$(BUILD)/hv/%.asm.o)
-GEN     := $(BUILD)/gen/svm_offsets.inc $(BUILD)/gen/vmx_offsets.inc
+GEN     := $(BUILD)/gen/svm_offsets.inc $(BUILD)/gen/vmx_offsets.inc $(BUILD)/gen/font.inc
 
 # Rewritten while the Makefile is read, and only when it changes, so that a built tree is up to date.
 $(shell mkdir -p '$(BUILD)/gen'; new='$(BUILD)/gen/version.h.'$$$$; old='$(BUILD)/gen/version.h'; \
@@ -37,6 +37,11 @@ $(shell mkdir -p '$(BUILD)/gen'; new='$(BUILD)/gen/version.h.'$$$$; old='$(BUILD
 $(BUILD)/gen/%_offsets.inc: arch/x86/%/offsets.c arch/x86/%/switch.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -S $< -o - | sed -n 's/^[[:space:]]*OFFSET \([A-Z0-9_]*\) \(.*\)/%define \1 \2/p' > $@
+
+$(BUILD)/gen/font.inc: arch/x86/host/font.txt tools/font.py
+	@mkdir -p $(@D)
+	python3 tools/font.py $< > $@
+$(BUILD)/hv/arch/x86/host/framebuffer.o: $(BUILD)/gen/font.inc
 
 $(BUILD)/hv/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)

@@ -209,6 +209,13 @@ static void show(struct terminal *terminal)
     terminal->last_changed = 0;
 }
 
+void terminal_redraw(struct terminal *terminal)
+{
+    memset(terminal->shown, ' ', sizeof terminal->shown);
+    changed(terminal, 0, terminal->rows - 1);
+    show(terminal);
+}
+
 void terminal_write(struct terminal *terminal, const uint8_t *data, size_t length)
 {
     if (!terminal->draw)

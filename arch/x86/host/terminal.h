@@ -32,6 +32,9 @@ struct terminal {
 /* All blank, and the device as well as it stands now. Larger devices are used in part. */
 void terminal_init(struct terminal *terminal, unsigned columns, unsigned rows, terminal_draw *draw);
 
+/* The device is blank, or shows something else: all of it is drawn again. */
+void terminal_redraw(struct terminal *terminal);
+
 /* Takes text and draws every cell that has changed, before it returns. */
 void terminal_write(struct terminal *terminal, const uint8_t *data, size_t length);
 
