@@ -38,4 +38,5 @@ def main():
         print("{" + ", ".join(f"0x{value:02X}" for value in values) + "},")
 
 
-main()
+if __name__ == "__main__":
+    main()

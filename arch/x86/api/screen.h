@@ -5,7 +5,9 @@
 #ifndef ARCH_X86_API_SCREEN_H
 #define ARCH_X86_API_SCREEN_H
 
-#include "boot/boot_info.h"
+#include "lib/base.h"
+
+struct boot_screen;
 
 /*
  * Finds it; `pixels`: a framebuffer will do. The boot page tables are active: what is within the first 4 GB

@@ -48,7 +48,7 @@ static bool place(volatile void *memory)
 static void draw(unsigned row, unsigned column, uint8_t character)
 {
     cells[row * COLUMNS + column] =
-            (uint16_t)(ATTRIBUTE << 8 | (character == TERMINAL_OTHER ? '?' : character));
+        (uint16_t)(ATTRIBUTE << 8 | (character == TERMINAL_OTHER ? '?' : character));
 }
 
 static void set_register(uint8_t index, uint8_t value)
