@@ -28,7 +28,8 @@ Verge and the machine:
   --cpu amd|intel     the processor: SVM under QEMU, VT-x under Bochs
   --accel auto|tcg|kvm|bochs
                       auto and tcg: exact in guest cycles, idle in real time. kvm: fast, as exact as the host allows.
-                      bochs: another emulator, 50 MHz, fully deterministic; an instruction takes a tick. auto with intel
+                      bochs: another emulator, 50 MHz, fully deterministic; an instruction takes a tick, idle passes
+                      at once; a minute to a Linux shell. auto with intel
   --icount [N]        fully deterministic: the guests' output is the same each time; an instruction takes 2^N ticks
   --no-icount         QEMU without instruction counting: deadlines land late
   --iso               start from verge.iso in a CD drive, by GRUB, not directly

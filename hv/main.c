@@ -52,7 +52,7 @@ static void check_modules(void)
         struct boot_module *module = &boot_info.modules[i];
 
         module->crc32 = crc32(0, phys_to_virt(module->base), module->size);
-        log_info("module %u: %08llx, %'llu bytes, crc %08x: %s", i, (unsigned long long)module->base,
+        log_info("module %u: %08llx, %'llu bytes, crc %08x: %s", i + 1, (unsigned long long)module->base,
                  (unsigned long long)module->size, module->crc32, module->string);
     }
     if (boot_info.dropped)
@@ -124,7 +124,7 @@ static void make_plan(void)
     console_open(&early_settings);
     for (unsigned i = 0; i < boot_info.module_count; i++)
         if (plan.unused_modules & BIT(i))
-            log_warning("module %u serves no guest: %s", i, boot_info.modules[i].string);
+            log_warning("module %u serves no guest: %s", i + 1, boot_info.modules[i].string);
 }
 
 static void make_guests(void)

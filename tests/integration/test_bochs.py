@@ -135,8 +135,8 @@ def test_odd_names(tmp_path):
                       "count rounds=10", "--log", place / "l og,"], 90, env={"TMPDIR": str(place), "TERM": None}, cwd=place)
     log = read_text(place / "l og,")
     assert run.code == 0 and "RESULT PASS count" in run.out and "power-off, code 0" in log
-    assert re.search(r"module 0: .*: 0-a_kernel__with_blanks kernel vm=vm0 mem=16M -- count rounds=10\r?$", log, re.M)
-    assert re.search(r"module 1: .*: 1-a_kernel__with_blanks initrd vm=vm0\r?$", log, re.M)
+    assert re.search(r"module 1: .*: 0-a_kernel__with_blanks kernel vm=vm0 mem=16M -- count rounds=10\r?$", log, re.M)
+    assert re.search(r"module 2: .*: 1-a_kernel__with_blanks initrd vm=vm0\r?$", log, re.M)
 
 
 @needs_bochs

@@ -33,7 +33,7 @@ def guest_lines(port):
 
 def test_words_of_the_file_count(tmp_path):
     com1, com2 = boot(tmp_path, CFG)
-    assert any("module 1: " in line for line in com2) and not any("TSC 1,000,000,000 Hz" in line for line in com2), "log=com1 counts from where it was read"
+    assert any("module 2: " in line for line in com2) and not any("TSC 1,000,000,000 Hz" in line for line in com2), "log=com1 counts from where it was read"
     assert any("TSC 1,000,000,000 Hz, from tsc=" in line for line in com1)
     again, _ = boot(tmp_path, CFG.replace("\n", "\r\n"))
     assert guest_lines(again) == guest_lines(com1) != []
