@@ -44,6 +44,9 @@ void check_nmi(void);        /* INT 2, and that nothing else raises it */
 void check_nmi_source(void); /* where NMIs are taken, in an image with a source of them */
 void check_segments(void);   /* base, limit, attributes, rings, through exits and mode changes */
 
+/* Interrupts off, and IRQ 0 stands in the 8259's request register. */
+void make_irq0_pending(void);
+
 /* What an access that nobody claims reads: all ones, on bare QEMU (bare=1) 0 for memory. */
 uint64_t unclaimed_memory(void);
 

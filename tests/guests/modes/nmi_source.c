@@ -95,18 +95,6 @@ static void scan(const char *name, sequence *run, const uint64_t *marks, unsigne
     }
 }
 
-/* IRQ 0 stands in the 8259's request register; interrupts are off. */
-static void make_pending(void)
-{
-    pit_control(0, 0);
-    pic_start();
-    pic_unmask(0);
-    pit_count(0, 3);
-    do
-        out8(0x20, 0x0A); /* OCW3: read IRR */
-    while (!(in8(0x20) & 1));
-}
-
 static void check_halt(void)
 {
     const uint64_t cycles[] = {0, 1, 2, 100, 5000};
@@ -146,7 +134,7 @@ static void check_handler(void)
 
 static void check_with_irq(void)
 {
-    make_pending();
+    make_irq0_pending();
     start(NOTHING);
     uint64_t wanted = nmi_with_irq();
     same("NMI and IRQ", nmis, 1);

@@ -36,8 +36,7 @@ static bool on_trap(struct trap_frame *frame)
     return true;
 }
 
-/* IRQ 0 stands in the 8259's request register, interrupts are off. */
-static void make_pending(void)
+void make_irq0_pending(void)
 {
     interrupts_off();
     pit_control(0, 0);
@@ -47,6 +46,11 @@ static void make_pending(void)
     do
         out8(0x20, 0x0A); /* OCW3: read IRR */
     while (!(in8(0x20) & 1));
+}
+
+static void make_pending(void)
+{
+    make_irq0_pending();
     taken_count = 0;
 }
 
