@@ -28,6 +28,7 @@ class Machine:
     name = ""  # of the emulator, as the user knows it
     end_signal = signal.SIGTERM  # what ends it
     hz = None  # the TSC's rate when the machine sets it
+    wake_s = None  # the emulator gets a SIGALRM each so many seconds
 
     def __init__(self, o, guests, directory):
         self.o = o

@@ -19,6 +19,11 @@ class Qemu(Machine):
         super().__init__(o, guests, directory)
         if o.accel in ("icount", "icount-idle"):
             self.hz = 1000000000  # 1 ns of virtual time is one tick, whatever the shift
+        if o.accel == "icount-idle":
+            # QEMU 7.2 with sleep=on: its main loop may miss that the CPU went idle while a character came in. It then waits
+            # without a time-out, virtual time stands, and no interrupt ends the CPU's HLT. Any signal that it reads by signalfd
+            # wakes it; it does nothing for SIGALRM.
+            self.wake_s = 0.02
 
     def stage(self, index, path):
         """A link to `path` under a name that QEMU and Verge split at no blank or comma."""

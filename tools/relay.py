@@ -151,12 +151,18 @@ class Keys:
         return bytes(out)
 
 
-def die_with_parent():
-    """In the child: SIGKILL when this program dies, however it does. PR_SET_PDEATHSIG of prctl(2)."""
+def prepare_child(wake_s):
+    """In the child: SIGKILL when this program dies, however it does (PR_SET_PDEATHSIG of prctl(2)).
+
+    With `wake_s`, a blocked SIGALRM each so many seconds: both outlast the exec (signal(7), setitimer(2)).
+    """
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     except (OSError, AttributeError):
         pass
+    if wake_s:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        signal.setitimer(signal.ITIMER_REAL, wake_s, wake_s)
 
 
 class Relay:
@@ -204,7 +210,7 @@ class Relay:
         try:
             self.child = subprocess.Popen(self.machine.command(*ports.names), stdin=subprocess.DEVNULL,
                                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-                                          pass_fds=ports.inherited, preexec_fn=die_with_parent)
+                                          pass_fds=ports.inherited, preexec_fn=lambda: prepare_child(self.machine.wake_s))
             ports.started()
             self.terminal.raw()
             self._loop(wake_read)

@@ -1,5 +1,7 @@
 """The README's transcript really happens, and its option list is what --help prints."""
+import random
 import re
+import time
 
 import pexpect
 
@@ -52,3 +54,21 @@ def test_transcript(tmp_path):
         assert any(pattern.search(there) for there in rest[is_ours]), f"README.md: not in the run, or not in this order: {line}"
     before, after = (float(line.split()[0]) for line in re.findall(r"^\d+\.\d\d \d+\.\d\d", guests, re.M)[:2])
     assert 2.00 <= round(after - before, 2) <= 2.03
+
+
+def test_typing():
+    """Somebody types line after line, on a machine that sleeps while its guest is idle: each one is answered. (QEMU's main loop
+    could miss such an idle CPU: Machine.wake_s.)"""
+    rng = random.Random(1)
+    term = pexpect.spawn("/bin/bash", ["-c", f'exec "{RUN_QEMU}" 2>/dev/null'], cwd=ROOT, timeout=180, encoding="latin-1",
+                         dimensions=(24, 80))
+    for number in range(100):
+        term.expect_exact("~ # ")
+        time.sleep(rng.random() * 0.05)
+        term.sendline(f"echo line ''{number}, with some more characters than a FIFO holds")
+        term.expect_exact(f"line {number}, with")
+    term.expect_exact("~ # ")
+    term.sendline("poweroff")
+    term.expect(pexpect.EOF)
+    term.close()
+    assert term.exitstatus == 0
