@@ -26,7 +26,7 @@ C_SRC   := $(filter-out %/offsets.c,$(sort $(wildcard lib/*.c boot/*.c arch/x86/
            arch/x86/svm/*.c arch/x86/vmx/*.c arch/x86/host/*.c hv/*.c devices/*.c guest/*.c))) $(EXTRA_SRC)
 ASM_SRC := $(sort $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm arch/x86/vmx/*.asm guest/*.asm))
 OBJ     := $(C_SRC:%.c=$(BUILD)/hv/%.o) $(ASM_SRC:%.asm=$(BUILD)/hv/%.asm.o)
-GEN     := $(BUILD)/gen/svm_offsets.inc $(BUILD)/gen/vmx_offsets.inc
+GEN     := $(BUILD)/gen/svm_offsets.inc $(BUILD)/gen/vmx_offsets.inc $(BUILD)/gen/font.inc
 
 # Rewritten while the Makefile is read, and only when it changes, so that a built tree is up to date.
 $(shell mkdir -p '$(BUILD)/gen'; new='$(BUILD)/gen/version.h.'$$$$; old='$(BUILD)/gen/version.h'; \
@@ -37,6 +37,11 @@ $(shell mkdir -p '$(BUILD)/gen'; new='$(BUILD)/gen/version.h.'$$$$; old='$(BUILD
 $(BUILD)/gen/%_offsets.inc: arch/x86/%/offsets.c arch/x86/%/switch.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -S $< -o - | sed -n 's/^[[:space:]]*OFFSET \([A-Z0-9_]*\) \(.*\)/%define \1 \2/p' > $@
+
+$(BUILD)/gen/font.inc: arch/x86/host/font.txt tools/font.py
+	@mkdir -p $(@D)
+	python3 tools/font.py $< > $@
+$(BUILD)/hv/arch/x86/host/framebuffer.o: $(BUILD)/gen/font.inc
 
 $(BUILD)/hv/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
@@ -74,7 +79,7 @@ usb: $(BUILD)/verge.img ## DEV=/dev/sdX: write verge.img to a USB stick, after a
 
 # ---- what also runs on the host: everything without hardware -------------------------------------------------------
 HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard devices/*.c arch/x86/decode/*.c) \
-            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings.c boot/info*.c arch/x86/rate.c arch/x86/host/acpi*.c))
+            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings.c boot/info*.c arch/x86/rate.c arch/x86/host/acpi*.c arch/x86/host/terminal.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(BUILD)/host/%.o)
 # Only in unit tests, which supply the machine below these: the CPU (arch/x86/asm.h, api/cpu.h under VERGE_HOST), the vCPU, the console.
 UNIT_SRC := hv/run.c hv/exits.c hv/vm.c hv/ledger.c hv/perturb.c hv/trace.c arch/x86/tsc.c arch/x86/phys.c arch/x86/host/serial.c \

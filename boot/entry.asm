@@ -34,6 +34,9 @@ align 8
     dw 6, 0                             ; modules on page boundaries
     dd 8
 align 8
+    dw 5, 1                             ; a framebuffer of any size, or none
+    dd 20, 0, 0, 0
+align 8
     dw 0, 0
     dd 8
 mb2_end:

@@ -42,6 +42,26 @@ void boot_info_add_range(struct boot_info *info, uint64_t base, uint64_t length,
     info->ranges[info->range_count++] = (struct boot_range){base, length, usable};
 }
 
+void boot_info_set_screen(struct boot_info *info, const char *framebuffer, size_t colors)
+{
+    enum { INDEXED, RGB, TEXT };
+    struct boot_screen *screen = &info->screen;
+
+    memcpy(&screen->address, framebuffer, sizeof screen->address);
+    memcpy(&screen->pitch, framebuffer + 8, sizeof screen->pitch);
+    memcpy(&screen->width, framebuffer + 12, sizeof screen->width);
+    memcpy(&screen->height, framebuffer + 16, sizeof screen->height);
+    screen->depth = (uint8_t)framebuffer[20];
+    screen->kind = framebuffer[21] == RGB    ? BOOT_SCREEN_PIXELS
+                   : framebuffer[21] == TEXT ? BOOT_SCREEN_TEXT
+                                             : BOOT_SCREEN_OTHER;
+    if (screen->kind != BOOT_SCREEN_PIXELS)
+        return;
+    memcpy(&screen->red, framebuffer + colors, sizeof screen->red);
+    memcpy(&screen->green, framebuffer + colors + 2, sizeof screen->green);
+    memcpy(&screen->blue, framebuffer + colors + 4, sizeof screen->blue);
+}
+
 void boot_info_add_module(struct boot_info *info, uint64_t start, uint64_t end, const char *string,
                           size_t most)
 {

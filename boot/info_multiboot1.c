@@ -16,8 +16,12 @@ struct mb1_info {
     uint32_t drives_length, drives_addr;
     uint32_t config_table;
     uint32_t boot_loader_name;
+    uint32_t apm_table;
+    uint32_t vbe[4];
+    char framebuffer[BOOT_FRAMEBUFFER_SIZE + 6];
 };
 _Static_assert(offsetof(struct mb1_info, mmap_length) == 44, "Multiboot 1 information layout");
+_Static_assert(offsetof(struct mb1_info, framebuffer) == 88, "Multiboot 1 information layout");
 _Static_assert(offsetof(struct mb1_info, boot_loader_name) == 64, "Multiboot 1 information layout");
 
 struct mb1_module {
@@ -35,6 +39,7 @@ struct mb1_range {
 #define MB1_MODS        BIT(3)
 #define MB1_MMAP        BIT(6)
 #define MB1_LOADER_NAME BIT(9)
+#define MB1_FRAMEBUFFER BIT(12)
 
 #define STRING_MOST 4096
 
@@ -63,6 +68,8 @@ void boot_info_from_multiboot1(struct boot_info *info, const void *table, const 
         info->command_line = boot_info_copy_string(info, base + mb.cmdline, STRING_MOST);
     if (mb.flags & MB1_LOADER_NAME)
         info->loader = boot_info_copy_string(info, base + mb.boot_loader_name, 64);
+    if (mb.flags & MB1_FRAMEBUFFER)
+        boot_info_set_screen(info, mb.framebuffer, BOOT_FRAMEBUFFER_SIZE);
     if (mb.flags & MB1_MMAP) {
         read_memory_map(info, &mb, base);
     } else if (mb.flags & MB1_MEMORY) {

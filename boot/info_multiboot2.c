@@ -9,6 +9,7 @@ enum {
     TAG_LOADER_NAME = 2,
     TAG_MODULE = 3,
     TAG_MMAP = 6,
+    TAG_FRAMEBUFFER = 8,
     TAG_ACPI_OLD = 14,
     TAG_ACPI_NEW = 15,
 };
@@ -49,6 +50,13 @@ static void read_module(struct boot_info *info, const char *tag, uint32_t size)
     boot_info_add_module(info, bounds[0], bounds[1], tag + 16, size - 16);
 }
 
+/* The colours stand behind two reserved bytes. */
+static void read_framebuffer(struct boot_info *info, const char *tag, uint32_t size)
+{
+    if (size >= 8 + BOOT_FRAMEBUFFER_SIZE + 2 + 6)
+        boot_info_set_screen(info, tag + 8, BOOT_FRAMEBUFFER_SIZE + 2);
+}
+
 void boot_info_from_multiboot2(struct boot_info *info, const void *table, const void *memory)
 {
     const char *base = table;
@@ -70,6 +78,8 @@ void boot_info_from_multiboot2(struct boot_info *info, const void *table, const 
             read_module(info, tag, head.size);
         else if (head.type == TAG_MMAP)
             read_memory_map(info, tag, head.size);
+        else if (head.type == TAG_FRAMEBUFFER)
+            read_framebuffer(info, tag, head.size);
         else if (head.type == TAG_ACPI_NEW || (head.type == TAG_ACPI_OLD && !info->rsdp))
             info->rsdp = (uint64_t)(tag + 8 - (const char *)memory);
         at += ALIGN_UP(head.size, 8u);

@@ -1,6 +1,7 @@
 /* The console; the contract is in console.h. Keys and what they show are in keys.c. */
 #include "hv/console.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/screen.h"
 #include "arch/x86/api/serial.h"
 #include "hv/keys.h"
 #include "hv/ledger.h"
@@ -32,12 +33,15 @@ static void write_log_line(void *opaque, enum log_level level, const char *line)
     uint64_t micros = (host_tsc() - log_start) / (cycles_of_ms(1000) / 1000000);
 
     (void)opaque;
-    if (log_port == NO_PORT || (running && log_port == guest_port && level > LOG_ERROR))
-        return;
     size_t length =
         fmt_snprintf(text, sizeof text, "[%llu.%06llu] vg: %s\r\n", (unsigned long long)(micros / 1000000),
                      (unsigned long long)(micros % 1000000), line);
-    host_serial_write_all(log_port, (const uint8_t *)text, MIN(length, sizeof text - 1));
+    length = MIN(length, sizeof text - 1);
+    bool intrudes = running && level > LOG_ERROR; /* on what the guests write to */
+    if (log_port != NO_PORT && !(intrudes && log_port == guest_port))
+        host_serial_write_all(log_port, (const uint8_t *)text, length);
+    if (!intrudes)
+        host_screen_write((const uint8_t *)text, length);
 }
 
 static bool open_port(const struct com_settings *com, unsigned index)
@@ -159,6 +163,7 @@ static void drain_sink(void)
 
         if (taken == 0)
             break;
+        host_screen_write(data, taken);
         line_start = data[taken - 1] == '\n';
         output_drop(&sink, taken);
         sink.stuck_since = now;

@@ -8,6 +8,7 @@
 #include "arch/x86/api/memory_map.h"
 #include "arch/x86/api/panic.h"
 #include "arch/x86/api/phys.h"
+#include "arch/x86/api/screen.h"
 #include "boot/boot_info.h"
 #include "guest/cfg.h"
 #include "guest/pc.h"
@@ -154,6 +155,8 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     cpu_init_early();
     read_boot_info(magic, info, image_base);
     bool settings_good = hv_settings_parse(boot_info.command_line, &early_settings, &error);
+    if (early_settings.display != HV_DISPLAY_OFF)
+        host_screen_open(&boot_info.screen, early_settings.display == HV_DISPLAY_AUTO);
     console_init(&early_settings);
     panic_set_hook(show_trace_on_panic);
     log_info("Verge %s (%s) at %llx, from %s", VERGE_VERSION, VERGE_COMMIT, (unsigned long long)image_base,
@@ -166,6 +169,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     check_modules();
     phys_init(&boot_info);
     memory_map_init(&boot_info);
+    host_screen_map();
     preflight();
     make_plan();
     cpu_init_time(early_settings.tsc_hz);

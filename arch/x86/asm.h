@@ -184,6 +184,8 @@ static inline void invlpg(const void *address)
 
 #define MSR_APIC_BASE      0x1Bu
 #define MSR_PAT            0x277u
+#define PAT_ENTRY_1        UINT64_C(0xFF00)
+#define PAT_ENTRY_1_WC     UINT64_C(0x0100)
 #define MSR_EFER           0xC0000080u
 #define MSR_STAR           0xC0000081u
 #define MSR_LSTAR          0xC0000082u

@@ -112,11 +112,23 @@ void memory_map_init(const struct boot_info *info)
     write_cr3(virt_to_phys(top_table));
 }
 
-volatile void *paging_map_device(uint64_t physical, uint64_t size)
+static volatile void *map_device(uint64_t physical, uint64_t size, uint64_t type)
 {
     uint64_t start = ALIGN_DOWN(physical, (uint64_t)PAGE_SIZE);
 
     map_range(DEVICE_MAP + start, start, ALIGN_UP(physical + size, (uint64_t)PAGE_SIZE) - start,
-              PTE_W | PTE_NX | PTE_PCD | PTE_PWT);
+              PTE_W | PTE_NX | type);
     return (volatile void *)(uintptr_t)(DEVICE_MAP + physical);
+}
+
+volatile void *paging_map_device(uint64_t physical, uint64_t size)
+{
+    return map_device(physical, size, PTE_PCD | PTE_PWT);
+}
+
+/* The PAT's entry 1, which PTE_PWT alone selects and nothing else uses. */
+volatile void *paging_map_screen(uint64_t physical, uint64_t size)
+{
+    wrmsr(MSR_PAT, (rdmsr(MSR_PAT) & ~PAT_ENTRY_1) | PAT_ENTRY_1_WC);
+    return map_device(physical, size, PTE_PWT);
 }

@@ -24,6 +24,9 @@
 /* Maps device registers uncached; returns their address. */
 volatile void *paging_map_device(uint64_t physical, uint64_t size);
 
+/* Maps a screen's memory write-combining; returns its address. */
+volatile void *paging_map_screen(uint64_t physical, uint64_t size);
+
 /* phys.c: the machine's RAM, and the modules wherever they are, as sorted disjoint ranges; false past the
  * last. */
 bool phys_ram_range(unsigned index, uint64_t *start, uint64_t *end);

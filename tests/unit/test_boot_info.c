@@ -194,6 +194,67 @@ static void test_mb2_everything(void **state)
     assert_true(info.rsdp == new);
 }
 
+/* Both versions have the same fields from the address on; the colours stand two bytes further in the second.
+ */
+static void put_framebuffer(size_t at, uint8_t type, size_t colors)
+{
+    static const uint8_t layout[] = {16, 8, 8, 7, 0, 6}; /* position and size of red, green, blue */
+
+    put64(at, UINT64_C(0x812345000));
+    put32(at + 8, 8192);
+    put32(at + 12, 1920);
+    put32(at + 16, 1080);
+    memory[at + 20] = 32;
+    memory[at + 21] = type;
+    memcpy(memory + at + colors, layout, sizeof layout);
+}
+
+static void check_framebuffer(void)
+{
+    const struct boot_screen *screen = &info.screen;
+
+    assert_int_equal(screen->kind, BOOT_SCREEN_PIXELS);
+    assert_true(screen->address == UINT64_C(0x812345000) && screen->pitch == 8192 && screen->width == 1920 &&
+                screen->height == 1080 && screen->depth == 32);
+    assert_true(screen->red.position == 16 && screen->red.bits == 8 && screen->green.position == 8 &&
+                screen->green.bits == 7 && screen->blue.position == 0 && screen->blue.bits == 6);
+}
+
+static void test_mb1_screen(void **state)
+{
+    (void)state;
+    parse1();
+    assert_int_equal(info.screen.kind, BOOT_SCREEN_UNKNOWN);
+    put32(MB1, BIT(12));
+    put_framebuffer(MB1 + 88, 1, 22);
+    parse1();
+    check_framebuffer();
+    put_framebuffer(MB1 + 88, 2, 22);
+    parse1();
+    assert_int_equal(info.screen.kind, BOOT_SCREEN_TEXT);
+}
+
+static void test_mb2_screen(void **state)
+{
+    static const uint8_t kinds[] = {BOOT_SCREEN_OTHER, BOOT_SCREEN_PIXELS, BOOT_SCREEN_TEXT,
+                                    BOOT_SCREEN_OTHER};
+
+    (void)state;
+    for (uint8_t type = 0; type < ARRAY_SIZE(kinds); type++) {
+        begin2();
+        put_framebuffer(tag(8, 30), type, 24);
+        parse2();
+        assert_int_equal(info.screen.kind, kinds[type]);
+        if (type == 1)
+            check_framebuffer();
+        boot_info_init(&info);
+    }
+    begin2();
+    tag(8, 29); /* cut off */
+    parse2();
+    assert_int_equal(info.screen.kind, BOOT_SCREEN_UNKNOWN);
+}
+
 static void test_mb2_strings_without_an_end(void **state)
 {
     (void)state;
@@ -306,6 +367,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_mb1_nothing),
         T(test_mb1_everything),
+        T(test_mb1_screen),
+        T(test_mb2_screen),
         T(test_mb1_memory_without_a_map),
         T(test_mb1_garbage_map),
         T(test_mb2_everything),
