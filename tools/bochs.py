@@ -5,7 +5,8 @@ Boot: Verge, all modules and the Multiboot information are laid out here as they
 whose first sector (bochs_boot.asm) loads and starts them. That needs no GRUB and takes a tenth of its time. Bochs's own
 RAM images (optramimage) are no way: it fills them block by block, and one of more than a block lands in the wrong place.
 The exit code: Bochs has no exit port, so Verge names its code on its log and powers off by ACPI, and Bochs then says so.
-Quirks met: its terminal display blocks unless somebody reads it; it needs TERM; it ignores SIGTERM.
+Quirks met: its terminal display blocks unless somebody reads it; it needs TERM; it ends at a graphics mode (so its video card has
+none); it ignores SIGTERM.
 """
 import os
 import re
@@ -37,6 +38,7 @@ cpu: model={model}, count={smp}, ips={hz}, reset_on_triple_fault=0, ignore_bad_m
 memory: guest={memory}, host={memory}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
+vga: extension=none
 ata0-master: type=disk, path="{disk}", mode=flat
 boot: disk
 plugin_ctrl: speaker=0, parallel=0, gameport=0, usb_uhci=0

@@ -30,9 +30,11 @@ def test_all_figures_are_there(figures):
 
 
 def test_both_ways_to_count_agree(figures):
-    """Host TSC over thousands of exits, and one exit stepped through. VMRUN counts as one by icount, with #VMEXIT as three by steps."""
+    """Host TSC over thousands of exits, and one exit stepped through. VMRUN counts as one by icount, with #VMEXIT as three by steps.
+    The paths of port 61h are some instructions apart, by its two toggling bits: the one that was stepped is not the mean."""
     for kind in bench.HOT:
-        assert -3 <= figures[f"exit.{kind}"] - figures[f"hot.{kind}.instructions"] <= 3, kind
+        apart = 8 if kind == "port61" else 3
+        assert abs(figures[f"exit.{kind}"] - figures[f"hot.{kind}.instructions"]) <= apart, kind
 
 
 def test_readme(figures):
