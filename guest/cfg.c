@@ -115,6 +115,7 @@ static bool finish(struct planner *planner)
         struct guest_plan *guest = plan_add_guest(planner, name);
 
         guest->kernel = PLAN_BUILTIN;
+        guest->settings.mem_bytes = PLAN_BUILTIN_BYTES;
     }
     plan->unused_modules = ~planner->used & (uint32_t)(BIT64(planner->count) - 1);
     return true;

@@ -43,6 +43,8 @@
 #define VM_NAME_SIZE 16
 
 #define PLAN_BUILTIN (-1) /* as a kernel: the clock guest in Verge's own image */
+/* Its memory: it runs on any PC. */
+#define PLAN_BUILTIN_BYTES (UINT64_C(16) << 20)
 
 /* One module as the boot loader gave it. `string` is NUL-terminated, never NULL; `data` is only read for type
  * `config`. */

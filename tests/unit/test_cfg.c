@@ -52,7 +52,7 @@ static void no_module_is_the_clock_guest(void **state)
     assert_string_equal(plan.guests[0].name, "vm0");
     assert_int_equal(plan.guests[0].kernel, PLAN_BUILTIN);
     assert_string_equal(plan.guests[0].command_line, "");
-    assert_true(plan.guests[0].settings.mem_bytes == 256u << 20);
+    assert_true(plan.guests[0].settings.mem_bytes == PLAN_BUILTIN_BYTES);
     must(BUILD("", "# nothing\n", "verge.cfg config"));
     assert_int_equal(plan.guests[0].kernel, PLAN_BUILTIN);
 }
