@@ -12,7 +12,12 @@ struct cpuid_result {
 /* A host test supplies the machine. */
 void outb(uint16_t port, uint8_t value);
 uint8_t inb(uint16_t port);
+void outl(uint16_t port, uint32_t value);
 uint32_t inl(uint16_t port);
+uint8_t mmio_read8(const volatile void *address);
+uint32_t mmio_read32(const volatile void *address);
+void mmio_write8(volatile void *address, uint8_t value);
+void mmio_write32(volatile void *address, uint32_t value);
 uint64_t rdtsc(void);
 uint64_t rdtsc_ordered(void);
 struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf);
@@ -36,6 +41,31 @@ static inline uint32_t inl(uint16_t port)
 
     __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
     return value;
+}
+
+static inline void outl(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t mmio_read8(const volatile void *address)
+{
+    return *(const volatile uint8_t *)address;
+}
+
+static inline uint32_t mmio_read32(const volatile void *address)
+{
+    return *(const volatile uint32_t *)address;
+}
+
+static inline void mmio_write8(volatile void *address, uint8_t value)
+{
+    *(volatile uint8_t *)address = value;
+}
+
+static inline void mmio_write32(volatile void *address, uint32_t value)
+{
+    *(volatile uint32_t *)address = value;
 }
 
 static inline uint64_t rdtsc(void)
@@ -75,11 +105,6 @@ static inline uint16_t inw(uint16_t port)
 
     __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
     return value;
-}
-
-static inline void outl(uint16_t port, uint32_t value)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
 }
 
 static inline uint64_t rdmsr(uint32_t index)
