@@ -39,19 +39,34 @@ static const void *map_at_boot(void *opaque, uint64_t address, uint64_t size)
     return address < BOOT_MAP_END && size <= BOOT_MAP_END - address ? phys_to_virt(address) : NULL;
 }
 
+static void show_tables(void)
+{
+    unsigned cpus = 0;
+
+    log_info(
+        "ACPI: HPET at %llx, PM timer at port %x, PM1 control at ports %x and %x, S5 %s, reset register %s",
+        (unsigned long long)acpi.hpet_base, acpi.pm_timer_port, acpi.pm1a_control, acpi.pm1b_control,
+        acpi.s5_known ? "known" : "unknown", acpi.reset_known ? "known" : "unknown");
+    if (acpi.mcfg_base)
+        log_debug("ACPI: PCI configuration space at %llx, buses %02x to %02x",
+                  (unsigned long long)acpi.mcfg_base, acpi.mcfg_first_bus, acpi.mcfg_last_bus);
+    if (acpi.iommu)
+        log_info("ACPI: the machine has an IOMMU (%s): not used", acpi.iommu);
+    for (unsigned i = 0; i < acpi.cpu_count; i++)
+        cpus += acpi.cpus[i].enabled;
+    if (cpus)
+        log_info("ACPI: %u CPU%s; 1 is used", cpus, cpus == 1 ? "" : "s");
+}
+
 void machine_read_tables(uint64_t rsdp)
 {
     const struct acpi_memory memory = {.map = map_at_boot};
 
     acpi_read(&memory, rsdp, &acpi);
-    if (!acpi.found) {
+    if (acpi.found)
+        show_tables();
+    else
         log_info("ACPI: no tables");
-        return;
-    }
-    log_info(
-        "ACPI: HPET at %llx, PM timer at port %x, PM1 control at ports %x and %x, S5 %s, reset register %s",
-        (unsigned long long)acpi.hpet_base, acpi.pm_timer_port, acpi.pm1a_control, acpi.pm1b_control,
-        acpi.s5_known ? "known" : "unknown", acpi.reset_known ? "known" : "unknown");
 }
 
 static void wait_cycles(uint64_t cycles)

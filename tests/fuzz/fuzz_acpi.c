@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "arch/x86/host/acpi.h"
+#include "lib/log.h"
 
 #define BASE       0xE0000u
 #define AREA_SIZE  0x20000u
@@ -65,6 +66,38 @@ static void check(bool holds)
         abort();
 }
 
+/* Whatever a signature holds, what is logged is text. */
+static void take_line(void *opaque, enum log_level level, const char *line)
+{
+    (void)opaque;
+    check(level == LOG_WARNING);
+    for (; *line; line++)
+        check(*line >= ' ' && *line <= '~');
+}
+
+static void check_cpus(const struct acpi_info *info)
+{
+    check(info->cpu_count <= ACPI_CPUS_MAX);
+    for (unsigned i = 0; i < info->cpu_count; i++) {
+        check(info->cpus[i].apic_id != UINT32_MAX);
+        for (unsigned j = 0; j < i; j++)
+            check(info->cpus[i].apic_id != info->cpus[j].apic_id);
+    }
+}
+
+static void check_uarts(const struct acpi_info *info)
+{
+    for (unsigned i = 0; i < ACPI_UARTS_MAX; i++) {
+        const struct uart_place *place = &info->uarts[i];
+
+        if (!place->address)
+            continue;
+        check(place->stride == 1 || (place->stride == 4 && place->memory));
+        check(place->width == 8 || (place->width == 32 && place->stride == 4));
+        check(place->baud <= UART_HZ && (!place->baud || UART_HZ % place->baud == 0));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct acpi_memory memory = {map, NULL};
@@ -74,12 +107,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memset(area, 0, sizeof area);
     memcpy(area, data + 1, size - 1);
+    log_set_sink(take_line, NULL);
     mends = data[0] & 1;
     copied = 0;
     acpi_read(&memory, data[0] & 2 ? BASE : 0, &info);
     while (copy_count)
         free(copies[--copy_count]);
 
+    check_cpus(&info);
+    check_uarts(&info);
+    check(info.mcfg_base % 0x100000 == 0 && info.mcfg_first_bus <= info.mcfg_last_bus);
+    check(!info.iommu || strcmp(info.iommu, "DMAR") == 0 || strcmp(info.iommu, "IVRS") == 0);
     check(info.hpet_base % 8 == 0);
     check(info.pm_timer_port <= 0xFFFC && info.pm1a_control <= 0xFFFE && info.pm1b_control <= 0xFFFE);
     check(!info.smi_command || info.acpi_enable);

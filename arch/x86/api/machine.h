@@ -8,9 +8,9 @@
 _Noreturn void machine_halt(void);
 
 /*
- * Reads the ACPI tables for what is below and for the TSC's measurement, and logs what they say. While the
- * boot page tables, which show the first 4 GB, are active and before any memory is given out: the loader's
- * copy of the root pointer lies in free memory. rsdp 0: searched.
+ * Reads the ACPI tables for what is below, the TSC's measurement and serial.h, and logs what they say. While
+ * the boot page tables, which show the first 4 GB, are active and before any memory is given out: the
+ * loader's copy of the root pointer lies in free memory. rsdp 0: searched.
  */
 void machine_read_tables(uint64_t rsdp);
 

@@ -1,9 +1,8 @@
-/* The reader of ACPI tables; the contract and the sources are in acpi.h. Offsets are those of the
- * specification's tables. */
+/* Finds ACPI tables and checks them; the contract and the sources are in acpi.h. */
 #include "arch/x86/host/acpi.h"
-#include "lib/string.h"
+#include "arch/x86/host/acpi_table.h"
+#include "lib/log.h"
 
-#define HEADER_SIZE 36u
 #define TABLE_MAX                                                                                            \
     (4u << 20)            /* a longer one is taken for garbage; the largest DSDTs have a few hundred KB      \
                            */
@@ -17,48 +16,36 @@
 #define BIOS_START    0xE0000u
 #define BIOS_SIZE     0x20000u
 
-#define HPET_TABLE_SIZE      56u
-#define FADT_V1_SIZE         116u
-#define FADT_FLAG_RESET      BIT(10)
-#define FADT_FLAG_HW_REDUCED BIT(20)
+static void take_dmar(const struct acpi_table *table, struct acpi_info *info)
+{
+    (void)table;
+    info->iommu = "DMAR";
+}
 
-/* A table whose length and checksum are right. */
-struct table {
-    const uint8_t *bytes;
-    uint32_t length;
+static void take_ivrs(const struct acpi_table *table, struct acpi_info *info)
+{
+    (void)table;
+    info->iommu = "IVRS";
+}
+
+static const struct kind {
+    char signature[5];
+    uint32_t least; /* length of its first version */
+    void (*take)(const struct acpi_table *, struct acpi_info *);
+} kinds[] = {
+    {"FACP", 116, acpi_take_fadt}, {"APIC", ACPI_MADT_ENTRIES, acpi_take_madt},
+    {"HPET", 56, acpi_take_hpet},  {"MCFG", 44, acpi_take_mcfg},
+    {"SPCR", 80, acpi_take_spcr},  {"DBG2", 44, acpi_take_dbg2},
+    {"DMAR", 48, take_dmar},       {"IVRS", 48, take_ivrs},
 };
+#define KINDS ARRAY_SIZE(kinds)
+#define FADT  0 /* its place in kinds */
 
 struct reader {
     const struct acpi_memory *memory;
     struct acpi_info *info;
-    struct table fadt;
+    struct acpi_table tables[KINDS]; /* those that were taken */
 };
-
-struct address {
-    uint8_t space;
-    uint64_t value;
-};
-
-/* Little-endian, at any alignment. */
-static uint64_t get(const uint8_t *bytes, unsigned count)
-{
-    uint64_t value = 0;
-
-    memcpy(&value, bytes, count);
-    return value;
-}
-
-/* A field of a table, 0 when this version of the table ends before it. */
-static uint64_t field(const struct table *table, uint32_t offset, unsigned count)
-{
-    return table->length >= offset + count ? get(table->bytes + offset, count) : 0;
-}
-
-/* A Generic Address Structure: space, width, offset, access size, address. */
-static struct address address_field(const struct table *table, uint32_t offset)
-{
-    return (struct address){(uint8_t)field(table, offset, 1), field(table, offset + 4, 8)};
-}
 
 static bool sums_to_zero(const uint8_t *bytes, uint32_t size)
 {
@@ -76,113 +63,102 @@ static const uint8_t *map(const struct reader *reader, uint64_t address, uint64_
     return reader->memory->map(reader->memory->opaque, address, size);
 }
 
-/* The table at `address` when it has this signature and is sound. */
-static bool read_table(const struct reader *reader, uint64_t address, const char *signature,
-                       struct table *table)
+static bool left_out(uint64_t address, const char *signature, const char *why)
 {
-    const uint8_t *header = map(reader, address, HEADER_SIZE);
+    log_warning("ACPI: %s at %llx: %s: left out", signature, (unsigned long long)address, why);
+    return false;
+}
 
-    if (!header || memcmp(header, signature, 4) != 0)
-        return false;
-    table->length = (uint32_t)get(header + 4, 4);
-    if (table->length < HEADER_SIZE || table->length > TABLE_MAX)
-        return false;
+/* The table at `address`, whose header can be read; a line when it is not sound. */
+static bool read_body(const struct reader *reader, uint64_t address, const uint8_t *header,
+                      const char *signature, uint32_t least, struct acpi_table *table)
+{
+    table->length = (uint32_t)acpi_get(header + 4, 4);
+    if (table->length < least || table->length > TABLE_MAX)
+        return left_out(address, signature, "bad length");
     table->bytes = map(reader, address, table->length);
-    return table->bytes && sums_to_zero(table->bytes, table->length);
+    if (!table->bytes)
+        return left_out(address, signature, "can't be read");
+    if (!sums_to_zero(table->bytes, table->length))
+        return left_out(address, signature, "bad checksum");
+    return true;
 }
 
-static void read_hpet(struct reader *reader, uint64_t address)
+/* The table that something says is at `address`, 0: nowhere. */
+static bool read_table(const struct reader *reader, uint64_t address, const char *signature,
+                       struct acpi_table *table)
 {
-    struct table table;
-
-    if (reader->info->hpet_base || !read_table(reader, address, "HPET", &table) ||
-        table.length < HPET_TABLE_SIZE)
-        return;
-    struct address base = address_field(&table, 40);
-    if (base.space == ACPI_SPACE_MEMORY && base.value % 8 == 0)
-        reader->info->hpet_base = base.value;
+    if (!address)
+        return false;
+    const uint8_t *header = map(reader, address, ACPI_HEADER_SIZE);
+    if (!header)
+        return left_out(address, signature, "can't be read");
+    if (memcmp(header, signature, 4) != 0)
+        return left_out(address, signature, "bad signature");
+    return read_body(reader, address, header, signature, ACPI_HEADER_SIZE, table);
 }
 
-/* An I/O port of the FADT: the extended field where it is one, else the old one; 0: none. The last of `size`
- * ports must exist too. */
-static uint16_t fadt_port(const struct table *fadt, uint32_t extended, uint32_t old, unsigned size)
-{
-    struct address x = address_field(fadt, extended);
-    uint64_t port = x.space == ACPI_SPACE_IO && x.value ? x.value : field(fadt, old, 4);
-
-    return port <= 0x10000u - size ? (uint16_t)port : 0;
-}
-
-static void read_reset(const struct table *fadt, struct acpi_info *info)
-{
-    struct address reset = address_field(fadt, 116);
-    bool io = reset.space == ACPI_SPACE_IO && reset.value && reset.value <= 0xFFFF;
-    bool pci = reset.space == ACPI_SPACE_PCI && (reset.value >> 32) < 32 &&
-               (reset.value >> 16 & 0xFFFF) < 8 && (reset.value & 0xFFFF) < 256;
-
-    if (!(field(fadt, 112, 4) & FADT_FLAG_RESET) || fadt->length < 129 || (!io && !pci))
-        return;
-    info->reset_known = true;
-    info->reset_space = io ? ACPI_SPACE_IO : ACPI_SPACE_PCI;
-    info->reset_address = reset.value;
-    info->reset_value = (uint8_t)field(fadt, 128, 1);
-}
-
-static void read_fadt(struct reader *reader, uint64_t address)
+static bool find_s5(struct reader *reader, const struct acpi_table *aml)
 {
     struct acpi_info *info = reader->info;
-    struct table fadt;
 
-    if (reader->fadt.bytes || !read_table(reader, address, "FACP", &fadt) || fadt.length < FADT_V1_SIZE)
-        return;
-    reader->fadt = fadt;
-    read_reset(&fadt, info);
-    if (field(&fadt, 112, 4) & FADT_FLAG_HW_REDUCED)
-        return; /* such a machine has none of the registers below */
-    if (field(&fadt, 91, 1) == 4)
-        info->pm_timer_port = fadt_port(&fadt, 208, 76, 4);
-    if (field(&fadt, 89, 1) >= 2) {
-        info->pm1a_control = fadt_port(&fadt, 172, 64, 2);
-        info->pm1b_control = fadt_port(&fadt, 184, 68, 2);
-    }
-    uint64_t smi = field(&fadt, 48, 4);
-    info->smi_command = smi <= 0xFFFF ? (uint16_t)smi : 0;
-    info->acpi_enable = (uint8_t)field(&fadt, 52, 1);
-    if (!info->acpi_enable)
-        info->smi_command = 0; /* both or none */
-}
-
-/* True once \_S5 is known. */
-static bool read_aml(struct reader *reader, uint64_t address, const char *signature)
-{
-    struct acpi_info *info = reader->info;
-    struct table table;
-
-    if (!info->s5_known && read_table(reader, address, signature, &table))
-        info->s5_known = acpi_find_s5(table.bytes + HEADER_SIZE, table.length - HEADER_SIZE, &info->s5_type_a,
-                                      &info->s5_type_b);
+    info->s5_known = acpi_find_s5(aml->bytes + ACPI_HEADER_SIZE, aml->length - ACPI_HEADER_SIZE,
+                                  &info->s5_type_a, &info->s5_type_b);
     return info->s5_known;
 }
 
-/* Calls `visit` with the address of each table that the root table names. */
-static void for_each_table(struct reader *reader, const struct table *root, unsigned entry_size,
-                           void (*visit)(struct reader *, uint64_t))
+/* Calls `visit` with the address and the header of each table that the root table names; NULL: it can't
+ * be read. */
+static void for_each_table(struct reader *reader, const struct acpi_table *root, unsigned entry_size,
+                           void (*visit)(struct reader *, uint64_t, const uint8_t *))
 {
-    uint32_t count = MIN((root->length - HEADER_SIZE) / entry_size, ENTRIES_MAX);
+    uint32_t count = MIN((root->length - ACPI_HEADER_SIZE) / entry_size, ENTRIES_MAX);
 
-    for (uint32_t i = 0; i < count; i++)
-        visit(reader, get(root->bytes + HEADER_SIZE + i * entry_size, entry_size));
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t address = acpi_get(root->bytes + ACPI_HEADER_SIZE + i * entry_size, entry_size);
+        const uint8_t *header = map(reader, address, ACPI_HEADER_SIZE);
+
+        if (address)
+            visit(reader, address, header);
+    }
 }
 
-static void visit_fixed(struct reader *reader, uint64_t address)
+static void visit_kinds(struct reader *reader, uint64_t address, const uint8_t *header)
 {
-    read_hpet(reader, address);
-    read_fadt(reader, address);
+    if (!header)
+        left_out(address, "a table", "can't be read");
+    for (unsigned i = 0; header && i < KINDS; i++) {
+        const struct kind *kind = &kinds[i];
+        struct acpi_table table;
+
+        if (reader->tables[i].bytes || memcmp(header, kind->signature, 4) != 0 ||
+            !read_body(reader, address, header, kind->signature, kind->least, &table))
+            continue;
+        reader->tables[i] = table;
+        kind->take(&table, reader->info);
+    }
 }
 
-static void visit_aml(struct reader *reader, uint64_t address)
+static void visit_ssdt(struct reader *reader, uint64_t address, const uint8_t *header)
 {
-    read_aml(reader, address, "SSDT");
+    struct acpi_table table;
+
+    if (header && !reader->info->s5_known && memcmp(header, "SSDT", 4) == 0 &&
+        read_body(reader, address, header, "SSDT", ACPI_HEADER_SIZE, &table))
+        find_s5(reader, &table);
+}
+
+/* \_S5 from the DSDT by the FADT's newer pointer, else by its older one; false: not there. */
+static bool read_dsdt(struct reader *reader)
+{
+    const struct acpi_table *fadt = &reader->tables[FADT];
+    const uint64_t at[] = {acpi_field(fadt, 140, 8), acpi_field(fadt, 40, 4)};
+    struct acpi_table dsdt;
+
+    for (unsigned i = 0; i < 2; i++)
+        if ((i == 0 || at[1] != at[0]) && read_table(reader, at[i], "DSDT", &dsdt) && find_s5(reader, &dsdt))
+            return true;
+    return false;
 }
 
 /* The root pointer's own checks; the newer one's checksum covers its length. Returns its size, 0: not one. */
@@ -194,10 +170,12 @@ static uint32_t rsdp_size(const struct reader *reader, uint64_t address)
         return 0;
     if (rsdp[15] < 2 || !(rsdp = map(reader, address, RSDP_V2_SIZE)))
         return RSDP_V1_SIZE;
-    uint32_t length = (uint32_t)get(rsdp + 20, 4);
+    uint32_t length = (uint32_t)acpi_get(rsdp + 20, 4);
     if (length < RSDP_V2_SIZE || length > RSDP_MAX || !(rsdp = map(reader, address, length)) ||
-        !sums_to_zero(rsdp, length))
+        !sums_to_zero(rsdp, length)) {
+        left_out(address, "the root pointer's newer half", "bad length or checksum");
         return RSDP_V1_SIZE;
+    }
     return length;
 }
 
@@ -206,23 +184,22 @@ static bool read_from(struct reader *reader, uint64_t address)
 {
     uint32_t size = rsdp_size(reader, address);
     unsigned entry_size = 8;
-    struct table root;
+    struct acpi_table root;
 
     if (!size)
         return false;
     const uint8_t *rsdp = map(reader, address, size);
     if (!rsdp)
         return false;
-    if (size < RSDP_V2_SIZE || !read_table(reader, get(rsdp + 24, 8), "XSDT", &root)) {
+    if (size < RSDP_V2_SIZE || !read_table(reader, acpi_get(rsdp + 24, 8), "XSDT", &root)) {
         entry_size = 4;
-        if (!read_table(reader, get(rsdp + 16, 4), "RSDT", &root))
+        if (!read_table(reader, acpi_get(rsdp + 16, 4), "RSDT", &root))
             return false;
     }
     reader->info->found = true;
-    for_each_table(reader, &root, entry_size, visit_fixed);
-    uint64_t dsdt = field(&reader->fadt, 140, 8);
-    if (!read_aml(reader, dsdt, "DSDT") && !read_aml(reader, field(&reader->fadt, 40, 4), "DSDT"))
-        for_each_table(reader, &root, entry_size, visit_aml);
+    for_each_table(reader, &root, entry_size, visit_kinds);
+    if (!read_dsdt(reader))
+        for_each_table(reader, &root, entry_size, visit_ssdt);
     return true;
 }
 
@@ -244,7 +221,7 @@ void acpi_read(const struct acpi_memory *memory, uint64_t rsdp, struct acpi_info
     if (rsdp && read_from(&reader, rsdp))
         return;
     const uint8_t *segment = map(&reader, EBDA_SEGMENT, 2);
-    uint64_t ebda = segment ? get(segment, 2) << 4 : 0;
+    uint64_t ebda = segment ? acpi_get(segment, 2) << 4 : 0;
     if (ebda >= 0x400 && ebda < 0xA0000 && search(&reader, ebda, EBDA_SEARCHED))
         return;
     search(&reader, BIOS_START, BIOS_SIZE);
