@@ -9,14 +9,22 @@
 #include "lib/string.h"
 
 #define NO_PORT    HOST_SERIAL_PORTS
-#define STUCK_MS   1000u /* a sink that takes nothing for so long loses the oldest */
-#define PARTIAL_MS 100u  /* a line without its end is shown after this */
-#define DROP_PIECE 1024u /* bytes dropped at once from a stuck sink */
+#define STUCK_MS   1000u  /* a sink that takes nothing for so long loses the oldest */
+#define FLUSH_MS   10000u /* at the end, when nothing else is left to do, it is waited for so long */
+#define PARTIAL_MS 100u   /* a line without its end is shown after this */
+#define DROP_PIECE 1024u  /* bytes dropped at once from a stuck sink */
 
+static bool open[HOST_SERIAL_PORTS];
+static bool chosen; /* the two below are what they will be */
 static unsigned guest_port = NO_PORT, log_port = NO_PORT;
+static struct {
+    char text[4096];
+    size_t length;
+} early; /* log lines while their port isn't open */
 static bool running, machine_reset;
 static uint64_t log_start;     /* host TSC at console_init: log times count from here */
 static struct output sink;     /* what waits for the guests' port */
+static uint64_t sink_moved;    /* host TSC when that last took something */
 static bool line_start = true; /* nothing, or the end of a line, was sent last */
 static struct vm *line_owner;  /* whose unfinished line stands on the console */
 
@@ -25,6 +33,14 @@ static uint64_t cycles_of_ms(uint64_t ms)
     uint64_t hz = host_tsc_hz();
 
     return (hz ? hz : UINT64_C(1000000000)) / 1000 * ms;
+}
+
+/* A port may be found late, by tables, by a scan, or by verge.cfg: what it missed is kept for it. */
+static void keep(const char *text, size_t length)
+{
+    length = MIN(length, sizeof early.text - early.length);
+    memcpy(early.text + early.length, text, length);
+    early.length += length;
 }
 
 static void write_log_line(void *opaque, enum log_level level, const char *line)
@@ -38,27 +54,35 @@ static void write_log_line(void *opaque, enum log_level level, const char *line)
                      (unsigned long long)(micros % 1000000), line);
     length = MIN(length, sizeof text - 1);
     bool intrudes = running && level > LOG_ERROR; /* on what the guests write to */
-    if (log_port != NO_PORT && !(intrudes && log_port == guest_port))
+    if (!chosen || (log_port != NO_PORT && !open[log_port]))
+        keep(text, length);
+    else if (log_port != NO_PORT && !(intrudes && log_port == guest_port))
         host_serial_write_all(log_port, (const uint8_t *)text, length);
     if (!intrudes)
         host_screen_write((const uint8_t *)text, length);
 }
 
-static bool open_port(const struct com_settings *com, unsigned index)
+static void open_port(const struct com_settings *com, unsigned index)
 {
-    if (com->mode == HV_COM_OFF)
-        return false;
-    return host_serial_open(
-        index, (struct host_serial_line){com->divisor, com->data_bits, com->stop_bits, com->parity});
+    chosen = false;
+    if (!com->off && !open[index])
+        open[index] = host_serial_open(index, com->where, com->line);
 }
 
-void console_open(const struct hv_settings *settings)
+/* Of a machine without the two legacy ports: COM1 is what firmware calls a console, else a card. */
+static void search_port(const struct com_settings *com)
 {
-    bool open[HOST_SERIAL_PORTS];
+    const struct host_serial_where elsewhere[] = {{HOST_SERIAL_TABLES, 0},
+                                                  {HOST_SERIAL_PCI, HOST_SERIAL_ANY_CARD}};
 
-    host_serial_drain();
-    for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
-        open[i] = open_port(&settings->com[i], i);
+    if (com->off || com->where.kind != HOST_SERIAL_LEGACY)
+        return;
+    for (unsigned i = 0; i < ARRAY_SIZE(elsewhere) && !open[0]; i++)
+        open[0] = host_serial_open(0, elsewhere[i], com->line);
+}
+
+static void choose_ports(const struct hv_settings *settings)
+{
     guest_port = settings->console == HV_SERIAL_COM1 ? 0 : settings->console == HV_SERIAL_COM2 ? 1 : NO_PORT;
     switch (settings->log) {
     case HV_SERIAL_COM1:
@@ -74,14 +98,45 @@ void console_open(const struct hv_settings *settings)
         log_port = open[1] && guest_port != 1 ? 1 : 0;
         break;
     }
+    chosen = true;
+    if (log_port == NO_PORT || open[log_port]) {
+        if (log_port != NO_PORT)
+            host_serial_write_all(log_port, (const uint8_t *)early.text, early.length);
+        early.length = 0;
+    }
+}
+
+void console_search(const struct hv_settings *settings)
+{
+    for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
+        open_port(&settings->com[i], i);
+    if (!open[0] && !open[1])
+        search_port(&settings->com[0]);
+    choose_ports(settings);
+}
+
+void console_open(const struct hv_settings *settings)
+{
+    host_serial_drain();
+    for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++) {
+        host_serial_close(i);
+        open[i] = false;
+    }
+    console_search(settings);
     log_set_level((enum log_level)settings->loglevel);
+    for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
+        if (!open[i] && settings->com[i].where.kind != HOST_SERIAL_LEGACY)
+            log_warning("com%u=: no UART answers there", i + 1);
 }
 
 void console_init(const struct hv_settings *settings)
 {
     log_start = host_tsc();
-    console_open(settings);
+    log_set_level((enum log_level)settings->loglevel);
     log_set_sink(write_log_line, NULL);
+    for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
+        open_port(&settings->com[i], i);
+    choose_ports(settings);
 }
 
 void console_start(void)
@@ -166,7 +221,7 @@ static void drain_sink(void)
         host_screen_write(data, taken);
         line_start = data[taken - 1] == '\n';
         output_drop(&sink, taken);
-        sink.stuck_since = now;
+        sink.stuck_since = sink_moved = now;
     }
     if (!output_full(&sink) || now - sink.stuck_since < cycles_of_ms(STUCK_MS))
         return;
@@ -203,10 +258,10 @@ void console_service(void)
 
 void console_flush(void)
 {
-    uint64_t start = host_tsc();
     bool left = true;
 
-    while (left && host_tsc() - start < cycles_of_ms(2 * STUCK_MS)) {
+    sink_moved = host_tsc();
+    while (left && host_tsc() - sink_moved < cycles_of_ms(FLUSH_MS)) {
         console_service();
         left = sink.count;
         for (unsigned i = 0; i < vm_count; i++)

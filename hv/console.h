@@ -12,8 +12,13 @@
 /* A line that is shown at every log level. */
 #define log_notice(...) log_line(LOG_ERROR, __VA_ARGS__)
 
-/* Opens the serial lines and takes over the log, whose times count from here. */
+/* Opens the serial lines that can be found without tables and takes over the log, whose times count from
+ * here. Lines that come while their port isn't open are kept for it. */
 void console_init(const struct hv_settings *settings);
+
+/* The ACPI tables have been read: looks for lines that are not open yet, by the default where that finds
+ * none, too. */
+void console_search(const struct hv_settings *settings);
 
 /* Opens the serial lines again, by words that were found later (verge.cfg). */
 void console_open(const struct hv_settings *settings);

@@ -9,6 +9,7 @@
 #include "arch/x86/api/panic.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/api/screen.h"
+#include "arch/x86/api/serial.h"
 #include "boot/boot_info.h"
 #include "guest/cfg.h"
 #include "guest/pc.h"
@@ -162,6 +163,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     log_info("Verge %s (%s) at %llx, from %s", VERGE_VERSION, VERGE_COMMIT, (unsigned long long)image_base,
              boot_info.loader);
     machine_read_tables(boot_info.rsdp); /* they tell how to power off, whatever goes wrong next */
+    console_search(&early_settings);
     if (!settings_good) {
         log_error("%s", error.text);
         fail();
@@ -169,6 +171,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     check_modules();
     phys_init(&boot_info);
     memory_map_init(&boot_info);
+    host_serial_map();
     host_screen_map();
     preflight();
     make_plan();

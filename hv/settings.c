@@ -2,43 +2,6 @@
 #include "hv/settings.h"
 #include "lib/string.h"
 
-#define UART_HZ 115200 /* a PC's UART clock over 16 (PC16550D, "Programmable Baud Generator") */
-
-/* 115200,8n1: the baud rate must divide 115200, the divisor being a whole number. */
-static bool parse_com_line(const char *value, struct com_settings *com)
-{
-    char digits[8] = "";
-    const char *comma = strchr(value, ',');
-    uint64_t baud;
-
-    if (!comma || comma - value >= (ptrdiff_t)sizeof digits || strlen(comma) != 4)
-        return false;
-    memcpy(digits, value, (size_t)(comma - value));
-    if (!parse_integer(digits, &baud) || baud < 50 || baud > UART_HZ || UART_HZ % baud)
-        return false;
-    if (comma[1] < '5' || comma[1] > '8' || (comma[2] != 'n' && comma[2] != 'o' && comma[2] != 'e') ||
-        comma[3] < '1' || comma[3] > '2')
-        return false;
-    *com = (struct com_settings){.mode = HV_COM_SET,
-                                 .data_bits = (uint8_t)(comma[1] - '0'),
-                                 .stop_bits = (uint8_t)(comma[3] - '0'),
-                                 .parity = comma[2],
-                                 .divisor = (uint16_t)(UART_HZ / baud)};
-    return true;
-}
-
-static bool parse_com(const char *value, void *field)
-{
-    struct com_settings *com = field;
-    bool off = strcmp(value, "off") == 0;
-
-    if (!off && strcmp(value, "auto") != 0)
-        return parse_com_line(value, com);
-    parse_com_line("115200,8n1", com);
-    com->mode = off ? HV_COM_OFF : HV_COM_AUTO;
-    return true;
-}
-
 static bool parse_timer(const char *value, void *field)
 {
     static const char periodic[] = "periodic:";
@@ -81,23 +44,27 @@ static const struct setting hv_keys[] = {
      .applied = "at each exit",
      .help = "for tests: disturb the monitor at random, repeatably by seed; no guest may notice; 0 is off"},
     {.key = "com1",
-     .form = "115200,8n1|auto|off",
+     .form = COM_SETTINGS_FORM,
      .standard = "auto",
      .example = "com1=115200,8n1",
      .type = SETTING_CUSTOM,
      FIELD(com[0]),
-     .parse = parse_com,
+     .parse = com_settings_parse,
      AT_BOOT,
-     .help = "the host's first serial line; auto: 115200,8n1 if it is there"},
+     .help = "the host's first serial line; auto: 8n1 at the rate that firmware set; WHERE, all numbers "
+             "hexadecimal: io:3e8 (a port), mmio:fe034000 (in memory, registers of a byte), mmio32:fe034000 "
+             "(of 32 bits), pci (the first PCI UART), pci:00:04.0 (the one of that card), spcr (what the "
+             "ACPI tables SPCR and DBG2 name); without WHERE port 3f8, and where no UART answers at 3f8 and "
+             "2f8, what spcr finds, then what pci finds"},
     {.key = "com2",
-     .form = "115200,8n1|auto|off",
+     .form = COM_SETTINGS_FORM,
      .standard = "auto",
-     .example = "com2=115200,8n1",
+     .example = "com2=pci,115200,8n1",
      .type = SETTING_CUSTOM,
      FIELD(com[1]),
-     .parse = parse_com,
+     .parse = com_settings_parse,
      AT_BOOT,
-     .help = "the host's second serial line, likewise"},
+     .help = "the host's second serial line, likewise; without WHERE port 2f8 alone"},
     {.key = "console",
      .form = "com1|com2|none",
      .standard = "com1",

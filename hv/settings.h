@@ -6,6 +6,7 @@
 #ifndef HV_SETTINGS_H
 #define HV_SETTINGS_H
 
+#include "hv/settings_com.h"
 #include "lib/settings.h"
 
 enum hv_exact { HV_EXACT_AUTO, HV_EXACT_ON, HV_EXACT_OFF };
@@ -13,16 +14,6 @@ enum hv_onexit { HV_ONEXIT_POWEROFF, HV_ONEXIT_REBOOT, HV_ONEXIT_HALT, HV_ONEXIT
 enum hv_serial { HV_SERIAL_COM1, HV_SERIAL_COM2, HV_SERIAL_NONE, HV_SERIAL_AUTO };
 enum hv_display { HV_DISPLAY_AUTO, HV_DISPLAY_TEXT, HV_DISPLAY_OFF };
 enum hv_timer { HV_TIMER_ONESHOT, HV_TIMER_PREEMPT, HV_TIMER_PERIODIC };
-enum com_mode { HV_COM_AUTO, HV_COM_SET, HV_COM_OFF };
-
-/* A serial line of the host. The line settings are filled in every mode: 115200,8n1 unless given. */
-struct com_settings {
-    uint8_t mode;      /* enum com_mode; auto: probed, absent means silent */
-    uint8_t data_bits; /* 5 to 8 */
-    uint8_t stop_bits; /* 1 or 2 */
-    char parity;       /* n, o or e */
-    uint16_t divisor;  /* 115200 / baud, exact */
-};
 
 struct timer_settings {
     uint32_t kind;        /* enum hv_timer */
@@ -38,7 +29,7 @@ struct hv_settings {
     uint8_t onexit;   /* enum hv_onexit */
     uint8_t screen;   /* 1: the guests' text screens go to the log at the end */
     uint8_t noreboot; /* 1: a panic halts */
-    struct com_settings com[2];
+    struct com_settings com[HOST_SERIAL_PORTS];
     struct timer_settings timer;
     uint64_t perturb_seed; /* 0: off */
     uint64_t slice_ns;     /* host time */

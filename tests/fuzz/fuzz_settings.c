@@ -51,12 +51,25 @@ static void check_plan(const struct plan *made, unsigned modules)
     CHECK((uint64_t)made->unused_modules >> modules == 0);
 }
 
+static void check_com(const struct com_settings *com)
+{
+    const struct host_serial_where *where = &com->where;
+
+    CHECK(com->line.data_bits >= 5 && com->line.data_bits <= 8);
+    CHECK(com->line.stop_bits == 1 || com->line.stop_bits == 2);
+    CHECK(com->line.divisor <= 2304 && where->kind <= HOST_SERIAL_TABLES);
+    CHECK(where->kind != HOST_SERIAL_IO || where->address <= 0xFFFF);
+    CHECK(where->kind != HOST_SERIAL_PCI || where->address == HOST_SERIAL_ANY_CARD ||
+          where->address <= 0xFFFF);
+    CHECK(where->address == HOST_SERIAL_ANY_CARD || where->address <= UINT32_MAX);
+}
+
 static void check_hv(const struct hv_settings *hv)
 {
     CHECK(hv->slice_ns >= 100000 && hv->slice_ns <= 1000000000 && hv->console <= HV_SERIAL_NONE &&
           hv->loglevel <= 3);
-    CHECK(hv->com[0].divisor >= 1 && hv->com[1].divisor >= 1 && hv->com[0].data_bits >= 5 &&
-          hv->com[0].data_bits <= 8);
+    for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
+        check_com(&hv->com[i]);
     CHECK((hv->timer.kind == HV_TIMER_PERIODIC) == (hv->timer.periodic_hz != 0));
 }
 

@@ -139,8 +139,9 @@ static void hypervisor_defaults(void **state)
     assert_true(hv.onexit == HV_ONEXIT_POWEROFF && !hv.noreboot && hv.timer.kind == HV_TIMER_ONESHOT);
     assert_true(hv.perturb_seed == 0 && hv.slice_ns == 10000000 && hv.tsc_hz == 0);
     for (int i = 0; i < 2; i++)
-        assert_true(hv.com[i].mode == HV_COM_AUTO && hv.com[i].divisor == 1 && hv.com[i].data_bits == 8 &&
-                    hv.com[i].parity == 'n' && hv.com[i].stop_bits == 1);
+        assert_true(!hv.com[i].off && hv.com[i].where.kind == HOST_SERIAL_LEGACY &&
+                    hv.com[i].line.divisor == 0 && hv.com[i].line.data_bits == 8 &&
+                    hv.com[i].line.parity == 'n' && hv.com[i].line.stop_bits == 1);
 }
 
 static void hypervisor_words(void **state)
@@ -153,13 +154,62 @@ static void hypervisor_words(void **state)
         "/my files/it's a=b/verge.elf32 exact=on perturb=0x10 com1=9600,7e2 com2=off console=com2 log=none "
         "loglevel=debug timer=periodic:100 slice=100us tsc=1000000000 onexit=stay noreboot",
         &hv, &error));
-    assert_true(hv.exact == HV_EXACT_ON && hv.perturb_seed == 16 && hv.com[0].mode == HV_COM_SET &&
-                hv.com[0].divisor == 12);
-    assert_true(hv.com[0].data_bits == 7 && hv.com[0].parity == 'e' && hv.com[0].stop_bits == 2);
-    assert_true(hv.com[1].mode == HV_COM_OFF && hv.console == HV_SERIAL_COM2 && hv.log == HV_SERIAL_NONE &&
+    assert_true(hv.exact == HV_EXACT_ON && hv.perturb_seed == 16 && !hv.com[0].off &&
+                hv.com[0].line.divisor == 12);
+    assert_true(hv.com[0].line.data_bits == 7 && hv.com[0].line.parity == 'e' &&
+                hv.com[0].line.stop_bits == 2);
+    assert_true(hv.com[1].off && hv.console == HV_SERIAL_COM2 && hv.log == HV_SERIAL_NONE &&
                 hv.loglevel == 3);
     assert_true(hv.timer.kind == HV_TIMER_PERIODIC && hv.timer.periodic_hz == 100 && hv.slice_ns == 100000);
     assert_true(hv.tsc_hz == 1000000000 && hv.onexit == HV_ONEXIT_STAY && hv.noreboot == 1);
+}
+
+static void serial_lines_have_places(void **state)
+{
+    static const struct {
+        const char *word;
+        enum host_serial_kind kind;
+        uint64_t address;
+        unsigned divisor; /* 0: as it is */
+    } cases[] = {
+        {"auto", HOST_SERIAL_LEGACY, 0, 0},
+        {"9600,8n1", HOST_SERIAL_LEGACY, 0, 12},
+        {"pci", HOST_SERIAL_PCI, HOST_SERIAL_ANY_CARD, 0},
+        {"pci,auto", HOST_SERIAL_PCI, HOST_SERIAL_ANY_CARD, 0},
+        {"pci,57600,8n1", HOST_SERIAL_PCI, HOST_SERIAL_ANY_CARD, 2},
+        {"pci:fF:1f.7", HOST_SERIAL_PCI, 0xFFFF, 0},
+        {"pci:0:4.1,115200,8n1", HOST_SERIAL_PCI, 0x21, 1},
+        {"io:3e8", HOST_SERIAL_IO, 0x3E8, 0},
+        {"io:C060,38400,8n1", HOST_SERIAL_IO, 0xC060, 3},
+        {"mmio:fe034000", HOST_SERIAL_MMIO, 0xFE034000, 0},
+        {"mmio32:fe034000,auto", HOST_SERIAL_MMIO32, 0xFE034000, 0},
+        {"spcr,19200,8n1", HOST_SERIAL_TABLES, 0, 6},
+    };
+    static const char *const bad[] = {
+        "",           "pci,",         "pci:",          "pci:00",   "pci:00:20.0", "pci:00:04.8",
+        "pci:00:04",  "pci:100:04.0", "pci 00:04.0",   "io:",      "io:0x3f8",    "io:3e8,",
+        "io:10000",   "io:3e8 ",      "io:3e8,off",    "mmio:",    "mmio:g",      "mmio:100000000",
+        "mmio64:100", "spcr:1",       "spcr,115200",   "pci,off",  "auto,auto",   "115200,8n1,pci",
+        "off,auto",   "pcix",         "mmio:1,4,auto", "auto,8n1",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct com_settings com;
+
+        assert_true(com_settings_parse(cases[i].word, &com) && !com.off);
+        assert_int_equal(com.where.kind, cases[i].kind);
+        assert_true(com.where.address == cases[i].address);
+        assert_int_equal(com.line.divisor, cases[i].divisor);
+        assert_true(com.line.data_bits == 8 && com.line.stop_bits == 1 && com.line.parity == 'n');
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct com_settings com = {.where.address = 1234};
+
+        if (com_settings_parse(bad[i], &com))
+            fail_msg("%s", bad[i]);
+        assert_int_equal(com.where.address, 1234);
+    }
 }
 
 static void image_names_are_skipped(void **state)
@@ -304,6 +354,7 @@ int main(void)
         cmocka_unit_test(tables_are_sound),
         cmocka_unit_test(hypervisor_defaults),
         cmocka_unit_test(hypervisor_words),
+        cmocka_unit_test(serial_lines_have_places),
         cmocka_unit_test(image_names_are_skipped),
         cmocka_unit_test(faults_are_named_with_a_right_line),
         cmocka_unit_test(guest_values),

@@ -1,125 +1,169 @@
 /*
- * The host's 16550s, polled. Source: National PC16550D datasheet. Contract: api/serial.h.
+ * The host's serial ports by their numbers: where each is looked for, and what makes its registers reachable.
+ * The chip is uart.c's affair. On the boot CPU; writing in any context. Contract: api/serial.h.
  */
-#include "arch/x86/api/serial.h"
-#include "arch/x86/asm.h"
+#include "arch/x86/api/phys.h"
+#include "arch/x86/host/acpi.h"
+#include "arch/x86/host/pci.h"
+#include "arch/x86/host/pci_uart.h"
+#include "arch/x86/paging.h"
+#include "lib/fmt.h"
+#include "lib/log.h"
 
-#define REG_DATA    0
-#define REG_IER     1
-#define REG_FCR     2
-#define REG_IIR     2
-#define REG_LCR     3
-#define REG_MCR     4
-#define REG_LSR     5
-#define REG_SCRATCH 7
+#define PORTS_END    BIT64(16)
+#define BOOT_MAP_END BIT64(32) /* what the boot page tables show */
 
-#define LCR_2_STOP       0x04
-#define LCR_PARITY       0x08
-#define LCR_EVEN         0x10
-#define LCR_DLAB         0x80
-#define MCR_DTR_RTS      0x03
-#define FCR_ENABLE_CLEAR 0x07
-#define IIR_FIFO         0xC0
-#define LSR_DATA_READY   BIT(0)
-#define LSR_THRE         BIT(5)
-#define LSR_TEMT         BIT(6)
+static struct port {
+    struct uart uart;
+    bool present;
+    uint64_t shown; /* the address that was logged last */
+} ports[HOST_SERIAL_PORTS];
+static bool own_tables; /* the monitor's page tables are active */
 
-#define FIFO_SIZE 16u
-#define DRAIN_SPINS                                                                                          \
-    10000000u /* about ten seconds of port reads at 1 us: an emulator's port waits for whoever reads behind  \
-                 it */
-
-static const uint16_t base_ports[HOST_SERIAL_PORTS] = {0x3F8, 0x2F8};
-static bool present[HOST_SERIAL_PORTS];
-static size_t room[HOST_SERIAL_PORTS]; /* bytes that an empty transmitter takes: 1 without a working FIFO */
-static bool stuck[HOST_SERIAL_PORTS];  /* took nothing for all that time: no more waiting until it does */
-
-static bool answers(uint16_t base)
+static uint64_t size_of(const struct uart_place *place)
 {
-    outb(base + REG_SCRATCH, 0x5A);
-    if (inb(base + REG_SCRATCH) != 0x5A)
-        return false;
-    outb(base + REG_SCRATCH, 0xA5);
-    return inb(base + REG_SCRATCH) == 0xA5;
+    return (uint64_t)UART_REGISTERS * place->stride;
 }
 
-static uint8_t line_control(struct host_serial_line line)
+static bool reachable(const struct uart_place *place)
 {
-    uint8_t parity = line.parity == 'n' ? 0 : line.parity == 'o' ? LCR_PARITY : LCR_PARITY | LCR_EVEN;
+    uint64_t end = place->memory ? BOOT_MAP_END : PORTS_END;
 
-    return (uint8_t)(line.data_bits - 5u) | (line.stop_bits == 2 ? LCR_2_STOP : 0) | parity;
+    return place->address && place->address <= end - size_of(place) &&
+           place->address % (place->width / 8) == 0;
 }
 
-bool host_serial_open(unsigned index, struct host_serial_line line)
+static bool taken(const struct uart_place *place)
 {
-    uint16_t base = base_ports[index];
+    for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
+        if (ports[i].present && ports[i].uart.place.memory == place->memory &&
+            ports[i].uart.place.address == place->address)
+            return true;
+    return false;
+}
 
-    present[index] = answers(base);
-    if (!present[index])
+static void map_registers(struct uart *uart)
+{
+    uint64_t address = uart->place.address;
+
+    if (uart->place.memory)
+        uart->memory = own_tables ? paging_map_device(address, size_of(&uart->place)) : phys_to_virt(address);
+}
+
+/* `what` says in the log how it was found; NULL: nothing worth a line. */
+static bool open_at(unsigned index, const struct uart_place *place, struct host_serial_line line,
+                    const char *what)
+{
+    struct port *port = &ports[index];
+
+    if (!reachable(place) || taken(place))
         return false;
-    outb(base + REG_IER, 0);
-    outb(base + REG_LCR, LCR_DLAB);
-    outb(base + REG_DATA, (uint8_t)line.divisor);
-    outb(base + REG_IER, (uint8_t)(line.divisor >> 8));
-    outb(base + REG_LCR, line_control(line));
-    outb(base + REG_FCR, FCR_ENABLE_CLEAR);
-    room[index] = (inb(base + REG_IIR) & IIR_FIFO) == IIR_FIFO ? FIFO_SIZE : 1;
-    outb(base + REG_MCR, MCR_DTR_RTS);
-    return true;
+    port->uart.place = *place;
+    map_registers(&port->uart);
+    port->present = uart_open(&port->uart, line);
+    if (port->present && what && port->shown != place->address)
+        log_info("com%u: %s at %s %llx", index + 1, what, place->memory ? "memory" : "port",
+                 (unsigned long long)place->address);
+    if (port->present)
+        port->shown = place->address;
+    return port->present;
+}
+
+static bool open_card(unsigned index, unsigned function, struct host_serial_line line)
+{
+    struct uart_place place;
+    char what[24];
+
+    fmt_snprintf(what, sizeof what, "PCI %02x:%02x.%x", function >> 8, function >> 3 & 31, function & 7);
+    for (unsigned i = 0; pci_uart_place(function, i, &place); i++)
+        if (open_at(index, &place, line, what))
+            return true;
+    return false;
+}
+
+static bool open_pci(unsigned index, uint64_t card, struct host_serial_line line)
+{
+    unsigned function = card == HOST_SERIAL_ANY_CARD ? 0 : (unsigned)card;
+
+    while ((function = pci_next(function)) < PCI_FUNCTIONS) {
+        if (card != HOST_SERIAL_ANY_CARD && function != card)
+            return false;
+        if (open_card(index, function, line))
+            return true;
+        function++;
+    }
+    return false;
+}
+
+static bool open_named_by_tables(unsigned index, struct host_serial_line line)
+{
+    const struct acpi_info *acpi = host_acpi();
+
+    for (unsigned i = 0; i < ACPI_UARTS_MAX; i++)
+        if (open_at(index, &acpi->uarts[i], line, i == 0 ? "SPCR" : "DBG2"))
+            return true;
+    return false;
+}
+
+bool host_serial_open(unsigned index, struct host_serial_where where, struct host_serial_line line)
+{
+    static const uint16_t legacy[HOST_SERIAL_PORTS] = {0x3F8, 0x2F8};
+    struct uart_place place = {.stride = 1, .width = 8, .address = where.address};
+
+    host_serial_close(index);
+    switch (where.kind) {
+    case HOST_SERIAL_PCI:
+        return open_pci(index, where.address, line);
+    case HOST_SERIAL_TABLES:
+        return open_named_by_tables(index, line);
+    case HOST_SERIAL_MMIO32:
+        place.stride = 4;
+        place.width = 32;
+        /* fall through */
+    case HOST_SERIAL_MMIO:
+        place.memory = true;
+        /* fall through */
+    case HOST_SERIAL_IO:
+        return open_at(index, &place, line, "UART");
+    case HOST_SERIAL_LEGACY:
+    default:
+        place.address = legacy[index];
+        return open_at(index, &place, line, NULL);
+    }
+}
+
+void host_serial_close(unsigned index)
+{
+    ports[index].present = false;
+}
+
+void host_serial_map(void)
+{
+    own_tables = true;
+    for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
+        if (ports[i].present)
+            map_registers(&ports[i].uart);
 }
 
 size_t host_serial_write(unsigned index, const uint8_t *data, size_t length)
 {
-    uint16_t base = base_ports[index];
-    size_t count = MIN(length, room[index]);
-
-    if (!present[index])
-        return length;
-    if (!(inb(base + REG_LSR) & LSR_THRE))
-        return 0;
-    for (size_t i = 0; i < count; i++)
-        outb(base + REG_DATA, data[i]);
-    return count;
+    return ports[index].present ? uart_write(&ports[index].uart, data, length) : length;
 }
 
 void host_serial_write_all(unsigned index, const uint8_t *data, size_t length)
 {
-    unsigned spins = stuck[index] ? DRAIN_SPINS - 1 : 0;
-
-    while (length && spins++ < DRAIN_SPINS) {
-        size_t taken = host_serial_write(index, data, length);
-
-        data += taken;
-        length -= taken;
-        if (taken)
-            spins = 0;
-    }
-    stuck[index] = length != 0;
-}
-
-static void drain(unsigned index)
-{
-    unsigned spins = stuck[index] ? DRAIN_SPINS - 1 : 0;
-
-    while (!(inb(base_ports[index] + REG_LSR) & LSR_TEMT) && spins++ < DRAIN_SPINS)
-        ;
+    if (ports[index].present)
+        uart_write_all(&ports[index].uart, data, length);
 }
 
 void host_serial_drain(void)
 {
     for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
-        if (present[i])
-            drain(i);
+        if (ports[i].present)
+            uart_drain(&ports[i].uart);
 }
 
 size_t host_serial_read(unsigned index, uint8_t *data, size_t length)
 {
-    uint16_t base = base_ports[index];
-    size_t count = 0;
-
-    if (!present[index])
-        return 0;
-    while (count < length && inb(base + REG_LSR) & LSR_DATA_READY)
-        data[count++] = inb(base + REG_DATA);
-    return count;
+    return ports[index].present ? uart_read(&ports[index].uart, data, length) : 0;
 }
