@@ -47,7 +47,7 @@ $(BUILD)/hv/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/hv/%.asm.o: %.asm $(GEN) arch/x86/gprs.inc
+$(BUILD)/hv/%.asm.o: %.asm $(GEN) arch/x86/gprs.inc arch/x86/arming.inc
 	@mkdir -p $(@D)
 	$(NASM) -f elf64 -I $(BUILD)/gen/ -I $(BUILD)/ $(EXTRA_ASMFLAGS) -o $@ $<
 
@@ -120,8 +120,8 @@ unit: $(UNIT_BIN) ## build and run the host unit tests (ASan, UBSan)
 bench: $(BUILD)/verge.elf32 guests ## what exits, boot and image cost, into build/bench.json; fails beyond a limit
 	python3 -B tools/bench.py
 
-bench-bochs: $(BUILD)/verge.elf32 guests ## the same under Bochs: VT-x by both timers, SVM
-	for machine in skylake skylake-preempt ryzen; do python3 -B tools/bench.py --machine $$machine --json $(BUILD)/bench-$$machine.json || exit; done
+bench-bochs: $(BUILD)/verge.elf32 guests ## the same under Bochs: VT-x by each timer, SVM
+	for machine in skylake skylake-deadline skylake-preempt ryzen; do python3 -B tools/bench.py --machine $$machine --json $(BUILD)/bench-$$machine.json || exit; done
 
 coverage: ## line coverage of devices/ and the time core by the unit tests; fails below 90 %
 	python3 -B tools/coverage.py --build $(BUILD)/coverage

@@ -145,6 +145,12 @@ static void show_trace_on_panic(void)
         machine_power_off(CODE_NO_VERDICT);
 }
 
+static const enum cpu_timer timers[] = {
+    [HV_TIMER_AUTO] = CPU_TIMER_AUTO,         [HV_TIMER_ONESHOT] = CPU_TIMER_ONESHOT,
+    [HV_TIMER_DEADLINE] = CPU_TIMER_DEADLINE, [HV_TIMER_PREEMPT] = CPU_TIMER_PREEMPTION,
+    [HV_TIMER_PERIODIC] = CPU_TIMER_ONESHOT,
+};
+
 _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
 {
     struct settings_error error = {0};
@@ -176,8 +182,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     preflight();
     make_plan();
     cpu_init_time(early_settings.tsc_hz);
-    if (!cpu_init_virtualisation(plan.hv.timer.kind == HV_TIMER_PREEMPT ? CPU_TIMER_PREEMPTION
-                                                                        : CPU_TIMER_ONESHOT))
+    if (!cpu_init_virtualisation(timers[plan.hv.timer.kind]))
         fail();
     const struct switch_costs *costs = vcpu_switch_costs();
     log_info("Verge %s (%s), %s, TSC %'llu Hz, %'llu MB RAM", VERGE_VERSION, VERGE_COMMIT, cpu_backend_name(),

@@ -5,18 +5,23 @@
 static bool parse_timer(const char *value, void *field)
 {
     static const char periodic[] = "periodic:";
-    struct timer_settings timer = {.kind = HV_TIMER_ONESHOT};
+    static const char *const names[] = {[HV_TIMER_AUTO] = "auto",
+                                        [HV_TIMER_ONESHOT] = "oneshot",
+                                        [HV_TIMER_DEADLINE] = "deadline",
+                                        [HV_TIMER_PREEMPT] = "preempt"};
+    struct timer_settings *timer = field;
     uint64_t hz;
 
-    if (strcmp(value, "preempt") == 0) {
-        timer.kind = HV_TIMER_PREEMPT;
-    } else if (strcmp(value, "oneshot") != 0) {
-        if (strncmp(value, periodic, sizeof periodic - 1) != 0 ||
-            !parse_integer(value + sizeof periodic - 1, &hz) || hz < 1 || hz > 100000)
-            return false;
-        timer = (struct timer_settings){.kind = HV_TIMER_PERIODIC, .periodic_hz = (uint32_t)hz};
+    for (uint32_t kind = 0; kind < ARRAY_SIZE(names); kind++) {
+        if (strcmp(value, names[kind]) == 0) {
+            *timer = (struct timer_settings){.kind = kind};
+            return true;
+        }
     }
-    *(struct timer_settings *)field = timer;
+    if (strncmp(value, periodic, sizeof periodic - 1) != 0 ||
+        !parse_integer(value + sizeof periodic - 1, &hz) || hz < 1 || hz > 100000)
+        return false;
+    *timer = (struct timer_settings){.kind = HV_TIMER_PERIODIC, .periodic_hz = (uint32_t)hz};
     return true;
 }
 
@@ -95,17 +100,16 @@ static const struct setting hv_keys[] = {
      AT_BOOT,
      .help = "the least important lines that are still shown"},
     {.key = "timer",
-     .form = "oneshot|preempt|periodic:HZ",
-     .standard = "oneshot",
+     .form = "auto|oneshot|deadline|preempt|periodic:HZ",
+     .standard = "auto",
      .example = "timer=periodic:100",
      .type = SETTING_CUSTOM,
      FIELD(timer),
      .parse = parse_timer,
      AT_BOOT,
-     .help = "what ends a guest's run at a deadline: the local APIC's one-shot, VT-x's preemption timer, or "
-             "a coarse "
-             "tick of 1 to 100000 Hz as a baseline for "
-             "measurements"},
+     .help = "what ends a guest's run at a deadline: the local APIC's timer by a count (oneshot) or by the "
+             "TSC itself (deadline; auto: where the CPU can and has no erratum), VT-x's preemption timer, or "
+             "a coarse tick of 1 to 100000 Hz as a baseline for measurements"},
     {.key = "slice",
      .form = "DURATION",
      .standard = "10ms",

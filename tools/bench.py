@@ -2,7 +2,8 @@
 """What exits, a wake-up, a boot and the image cost:  bench.py [--machine NAME] [--json FILE]
 
 Runs the timing guest under QEMU with icount, or under Bochs, where a cycle is an instruction, and prints `key=value` lines; the same go to
-build/bench.json. Machines: qemu (AMD SVM); skylake and skylake-preempt (Intel VT-x by either timer), ryzen (AMD SVM), all three under Bochs.
+build/bench.json. Machines: qemu (AMD SVM); skylake, skylake-deadline and skylake-preempt (Intel VT-x by each timer), ryzen (AMD SVM), all
+of them under Bochs.
 Fails when a figure is beyond its limit. Everything is measured from outside the monitor:
 
   exit.X              host TSC for N rounds of a loop, less the guest's own instructions, over N: everything between exit and entry included
@@ -38,6 +39,7 @@ TSC = "tsc=1000000000"  # Bochs counts one tick for an instruction, whatever Ver
 MACHINES = {
     "qemu": (["--icount"], ""),
     "skylake": (["--cpu", "intel"], TSC + " timer=oneshot"),
+    "skylake-deadline": (["--cpu", "intel"], TSC + " timer=deadline"),
     "skylake-preempt": (["--cpu", "intel"], TSC + " timer=preempt"),
     "ryzen": (["--accel", "bochs"], TSC),
 }

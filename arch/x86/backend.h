@@ -90,7 +90,7 @@ struct bare_setting {
     uint32_t exceptions; /* further ones to intercept */
     uint8_t vector;
     uint32_t rounds;           /* CX at the start of each run; 0: far more than any timer is set for */
-    uint32_t arm_count;        /* for the one-shot; 0: not armed */
+    uint32_t arm_count;        /* oneshot_count(); 0: not armed */
     uint32_t preemption_count; /* for the preemption timer; 0: not used */
 };
 
@@ -116,6 +116,8 @@ struct backend {
     void (*create)(struct vcpu *vcpu, struct nested *nested);
     void (*reset)(struct vcpu *vcpu);
     void (*switch_hands)(struct vcpu *from, struct vcpu *to);
+    /* The local APIC's timer is in TSC-deadline mode: entries arm it so. */
+    void (*use_deadlines)(void);
     void (*hold_host)(void);
     void (*release_host)(void);
     void (*enter)(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);

@@ -112,7 +112,8 @@ static bool measure(const struct timer *timer)
 bool calibrate_timers(void)
 {
     if (!measure(&oneshot)) {
-        log_error("the local APIC's timer does not interrupt: Verge can't end a guest's run");
+        log_error("the local APIC's timer does not interrupt: Verge can't end a guest's run; try another "
+                  "timer=");
         return false;
     }
     if (preemption_timer.spared != PREEMPTION_UNUSED && !measure(&preemption)) {

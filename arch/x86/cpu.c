@@ -4,8 +4,10 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/backend.h"
 #include "arch/x86/hands.h"
+#include "arch/x86/host/deadline.h"
 #include "arch/x86/host/lapic.h"
 #include "arch/x86/host/oneshot.h"
+#include "arch/x86/identity.h"
 #include "arch/x86/trap.h"
 #include "lib/log.h"
 
@@ -49,13 +51,7 @@ static const struct backend *backend_of_this_cpu(void)
         return &svm_backend;
     if (cpuid(1, 0).ecx & BIT(5))
         return &vmx_backend;
-    switch (cpuid(0, 0).ebx) {
-    case 0x68747541: /* AuthenticAMD */
-    case 0x6F677948: /* HygonGenuine */
-        return &svm_backend;
-    default:
-        return &vmx_backend;
-    }
+    return cpu_is_amd() ? &svm_backend : &vmx_backend;
 }
 
 const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count)
@@ -73,6 +69,49 @@ const char *cpu_preflight(const char *warnings[], unsigned most, unsigned *count
     return cpu_backend.preflight();
 }
 
+/* The microcode that this CPU's TSC-deadline timer needs and hasn't; 0: none. */
+static uint32_t deadline_microcode_missing(void)
+{
+    if (!cpu_is_intel() || cpu_is_virtual())
+        return 0;
+    uint32_t needed = deadline_microcode(cpuid(1, 0).eax);
+
+    return cpu_microcode() < needed ? needed : 0;
+}
+
+/* timer=deadline takes the mode as it is; auto only where it is sound. */
+static bool choose_deadlines(enum cpu_timer timer)
+{
+    bool wanted = timer == CPU_TIMER_DEADLINE;
+
+    if (!(wanted || timer == CPU_TIMER_AUTO) || !host_lapic_has_deadlines())
+        return false;
+    uint32_t missing = deadline_microcode_missing();
+    if (missing)
+        log_info("timer: this CPU's TSC-deadline mode is not reliable %s %x (has %x): %s",
+                 missing == UINT32_MAX ? "with any microcode known, up to" : "before microcode", missing,
+                 cpu_microcode(), wanted ? "used all the same" : "not used");
+    return wanted || !missing;
+}
+
+static bool start_timer(enum cpu_timer timer)
+{
+    if (timer == CPU_TIMER_DEADLINE && !host_lapic_has_deadlines()) {
+        log_error("timer=deadline: this CPU's local APIC has no TSC-deadline mode; use timer=oneshot");
+        return false;
+    }
+    bool by_deadline = choose_deadlines(timer);
+    if (!oneshot_init(by_deadline)) {
+        log_error("the local APIC's timer does not count, which Verge needs");
+        return false;
+    }
+    if (by_deadline)
+        cpu_backend.use_deadlines();
+    log_info("timer: the local APIC's in %s mode, %'llu Hz", by_deadline ? "TSC-deadline" : "one-shot",
+             (unsigned long long)host_oneshot.ticks_hz);
+    return true;
+}
+
 bool cpu_init_virtualisation(enum cpu_timer timer)
 {
     if (!host_lapic_init()) {
@@ -80,10 +119,8 @@ bool cpu_init_virtualisation(enum cpu_timer timer)
             "this CPU has no local APIC, whose timer Verge needs: enable it in the firmware's CPU settings");
         return false;
     }
-    if (!oneshot_init()) {
-        log_error("the local APIC's timer does not count, which Verge needs");
+    if (!start_timer(timer))
         return false;
-    }
     hands_enable();
     if (!cpu_backend.enable())
         return false;

@@ -76,7 +76,7 @@ def test_an_access_to_the_local_apic_is_seen(figures, tmp_path):
     assert counts["lapic"] >= 1 and counts["again"] > 0, functions
 
 
-@pytest.mark.parametrize("machine", ["skylake", "skylake-preempt"])
+@pytest.mark.parametrize("machine", ["skylake", "skylake-deadline", "skylake-preempt"])
 def test_on_vtx(machine, tmp_path):
     """Under Bochs, where an instruction is a cycle too."""
     timing.make("build/verge.elf32")

@@ -72,7 +72,7 @@ def symbols(file):
 
 # ---- the same to the cycle ---------------------------------------------------------------------------------------------
 @needs_bochs
-@pytest.mark.parametrize("timer", ["oneshot", "preempt"])
+@pytest.mark.parametrize("timer", ["oneshot", "deadline", "preempt"])
 @pytest.mark.parametrize("words", TIMING_RUNS)
 def test_timing_guest(on_qemu, tmp_path, words, timer):
     """Neither REP nor faults: clocks, values and memory, all of it."""

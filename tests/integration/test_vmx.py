@@ -50,7 +50,25 @@ def test_no_preemption_timer_on_svm(machine):
     assert "timer=preempt: this CPU has no VMX preemption timer that works; use timer=oneshot" in run.log, run.tail()
 
 
-@pytest.mark.parametrize("timer", ["oneshot", "preempt"])
+@pytest.mark.parametrize("machine", ["qemu", "ryzen"])
+def test_no_deadlines_on_these(machine):
+    run = harness.run_verge(expect=NO_VERDICT, machine=machine, hv="timer=deadline", kernel=TIMING, append="count rounds=1000")
+    assert "timer=deadline: this CPU's local APIC has no TSC-deadline mode; use timer=oneshot" in run.log, run.tail()
+
+
+@pytest.mark.parametrize("model,timer,mode,missing", [
+    ("corei7_sandy_bridge_2600k", "auto", "TSC-deadline", None), ("corei7_haswell_4770", "auto", "one-shot", "22 (has 0): not used"),
+    ("corei7_skylake_x", "auto", "one-shot", "2000014 (has 0): not used"),
+    ("corei7_skylake_x", "deadline", "TSC-deadline", "2000014 (has 0): used all the same"), ("corei7_skylake_x", "oneshot", "one-shot", None)])
+def test_the_mode_of_the_local_apics_timer(model, timer, mode, missing):
+    """Bochs says of no CPU which microcode it has, so that those with the erratum lack what they need."""
+    run = harness.run_verge(machine="skylake", hv=f"timer={timer}", kernel=TIMING, append="count rounds=1000", qemu=[f"cpu: model={model}"])
+    assert f"timer: the local APIC's in {mode} mode, 50,000,000 Hz" in run.log, run.tail()
+    assert (f"not reliable before microcode {missing}" if missing else "spread=0") in run.log, run.tail()
+    assert missing or "not reliable" not in run.log, run.tail()
+
+
+@pytest.mark.parametrize("timer", ["oneshot", "deadline", "preempt"])
 def test_a_guest_with_interrupts_off_is_interrupted(timer):
     """Bochs lets no host interrupt end such a run: the preemption timer does, as the timer or as its backstop. Nothing is late."""
     run = harness.run_verge(machine="skylake", hv=f"timer={timer} slice=1ms", vms=[

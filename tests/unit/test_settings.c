@@ -136,7 +136,7 @@ static void hypervisor_defaults(void **state)
     assert_true(hv_settings_parse("", &hv, &error));
     assert_true(hv.exact == HV_EXACT_AUTO && hv.console == HV_SERIAL_COM1 && hv.log == HV_SERIAL_AUTO &&
                 hv.loglevel == 2);
-    assert_true(hv.onexit == HV_ONEXIT_POWEROFF && !hv.noreboot && hv.timer.kind == HV_TIMER_ONESHOT);
+    assert_true(hv.onexit == HV_ONEXIT_POWEROFF && !hv.noreboot && hv.timer.kind == HV_TIMER_AUTO);
     assert_true(hv.perturb_seed == 0 && hv.slice_ns == 10000000 && hv.tsc_hz == 0);
     for (int i = 0; i < 2; i++)
         assert_true(!hv.com[i].off && hv.com[i].where.kind == HOST_SERIAL_LEGACY &&

@@ -26,6 +26,8 @@
 #define LVT_MASKED       BIT(16)
 #define SPURIOUS_ENABLE  BIT(8)
 #define LVT_PERIODIC     BIT(17)
+#define LVT_TSC_DEADLINE BIT(18)
+#define MSR_TSC_DEADLINE 0x6E0u
 #define DIVIDE_BY_1      0xB
 #define ICR_ASSERT       BIT(14)
 #define ICR_SELF         (1u << 18)
@@ -34,6 +36,7 @@
 #define ABSENT           0xFFFFFFFFu /* what no device answers with */
 
 static volatile uint32_t *registers;
+static bool by_deadline;
 
 static void reg_write(unsigned offset, uint32_t value)
 {
@@ -108,9 +111,32 @@ uint32_t host_lapic_current_count(void)
     return registers[REG_CURRENT_COUNT / 4];
 }
 
+/* A CPU clears the MSR when the timer fires (SDM vol. 3 "TSC-Deadline Mode"); Bochs 2.7 leaves it. */
+bool host_lapic_expired(void)
+{
+    return by_deadline ? rdmsr(MSR_TSC_DEADLINE) <= rdtsc() : host_lapic_current_count() == 0;
+}
+
 void host_lapic_arm(uint32_t count)
 {
-    reg_write(REG_INITIAL_COUNT, count);
+    if (by_deadline)
+        wrmsr(MSR_TSC_DEADLINE, count ? rdtsc() + count : 0);
+    else
+        reg_write(REG_INITIAL_COUNT, count);
+}
+
+bool host_lapic_has_deadlines(void)
+{
+    return cpuid(1, 0).ecx & BIT(24);
+}
+
+/* The LVT is written in memory, which no WRMSR to this MSR waits for (SDM vol. 3 "TSC-Deadline Mode", on
+ * xAPIC mode). */
+void host_lapic_start_deadlines(void)
+{
+    by_deadline = true;
+    reg_write(REG_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
+    __asm__ volatile("mfence; lfence" : : : "memory");
 }
 
 void host_lapic_interrupt_self(void)

@@ -1,6 +1,6 @@
 /*
- * The local APIC that Verge itself drives: its one-shot timer only. xAPIC mode. Source: AMD64 APM vol. 2
- * "Advanced Programmable Interrupt Controller (APIC)".
+ * The local APIC that Verge itself drives: its one-shot timer only. xAPIC mode. Sources: AMD64 APM vol. 2
+ * "Advanced Programmable Interrupt Controller (APIC)"; Intel SDM vol. 3 "APIC Timer".
  */
 #ifndef ARCH_X86_HOST_LAPIC_H
 #define ARCH_X86_HOST_LAPIC_H
@@ -17,13 +17,20 @@ void host_lapic_eoi(void);
 volatile uint32_t *host_lapic_initial_count(void);
 uint32_t host_lapic_current_count(void);
 
+/* Whether the timer has fired since it was armed, or was stopped. */
+bool host_lapic_expired(void);
+
+/* TSC-deadline mode: whether this CPU has it; on for good. The timer then counts the TSC's own cycles. */
+bool host_lapic_has_deadlines(void);
+void host_lapic_start_deadlines(void);
+
 /* An interrupt to this CPU itself, pending at once; taking it does nothing. */
 void host_lapic_interrupt_self(void);
 
 /* Makes the timer periodic with this count, for timer=periodic. */
 void host_lapic_start_periodic(uint32_t count);
 
-/* Starts the one-shot; 0 stops it. */
+/* Starts the one-shot, in either mode; 0 stops it. */
 void host_lapic_arm(uint32_t count);
 
 #endif

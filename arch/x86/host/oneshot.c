@@ -34,14 +34,19 @@ static void measure(uint64_t *low, uint64_t *high)
     *high = ratio_ceil(&ratio, ticks + 1);
 }
 
-bool oneshot_init(void)
+bool oneshot_init(bool by_deadline)
 {
     uint64_t low, high;
 
-    measure(&low, &high);
-    host_oneshot.ticks_hz = rate_coarsest(low, high);
-    if (low == 0 || host_oneshot.ticks_hz == 0)
-        return false;
+    if (by_deadline) {
+        host_lapic_start_deadlines();
+        host_oneshot.ticks_hz = host_tsc_hz();
+    } else {
+        measure(&low, &high);
+        host_oneshot.ticks_hz = rate_coarsest(low, high);
+        if (low == 0 || host_oneshot.ticks_hz == 0)
+            return false;
+    }
     ratio_init(&host_oneshot.ticks_per_cycle, host_oneshot.ticks_hz, host_tsc_hz());
     ratio_init(&host_oneshot.cycles_per_tick, host_tsc_hz(), host_oneshot.ticks_hz);
     host_oneshot.fires_at = UINT64_MAX;
@@ -89,7 +94,7 @@ void oneshot_armed(uint64_t entered, uint32_t count)
  */
 void oneshot_fired(void)
 {
-    if (!host_oneshot.periodic && host_lapic_current_count() == 0)
+    if (!host_oneshot.periodic && host_lapic_expired())
         host_oneshot.fires_at = UINT64_MAX;
 }
 

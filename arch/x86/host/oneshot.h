@@ -24,8 +24,9 @@ struct oneshot {
 
 extern struct oneshot host_oneshot;
 
-/* Measures the timer's rate against the TSC; false when it does not count. */
-bool oneshot_init(void);
+/* Measures the timer's rate against the TSC; false when it does not count. by_deadline: in TSC-deadline mode,
+ * where a tick is a cycle of the TSC and nothing needs measuring. */
+bool oneshot_init(bool by_deadline);
 
 /*
  * The timer stands armed for no later than a run of `distance` cycles needs: no monitor work can make it

@@ -5,6 +5,7 @@
 
 %include "svm_offsets.inc"
 %include "arch/x86/gprs.inc"
+%include "arch/x86/arming.inc"
 
 ; Padding that a test build puts into both stretches, to see E and X grow by exactly as much.
 %ifndef EXTRA_ENTRY
@@ -17,22 +18,29 @@
 section .text
 bits 64
 global svm_enter
+global svm_enter_deadline
 extern svm_left
 
 ; void svm_enter(struct svm_switch *rdi). Between vcpu_hold_host() and vcpu_release_host(): GIF is clear but while the guest runs; all registers of the guest pass through rdi->gpr. None of the caller's is
 ; saved but RBP: vcpu_run() says so to the compiler.
-align 64
-svm_enter:
+%macro BEGIN 0
     push rbp
     push rdi
     mov rax, [rdi + SW_VMCB_PA]
     vmload                              ; RAX
     LOAD_GPRS rdi + SW_GPR
-    mov ecx, [rdi + SW_ARM_COUNT]
-    test ecx, ecx
-    jz .armed
-    mov rdx, [rdi + SW_TIMER_REGISTER]
-    mov [rdx], ecx
+%endmacro
+
+; The same with the timer in TSC-deadline mode.
+align 64
+svm_enter_deadline:
+    BEGIN
+    ARM_DEADLINE rdi + SW_ARM_COUNT, svm_enter.armed
+
+align 64
+svm_enter:
+    BEGIN
+    ARM_COUNT rdi + SW_ARM_COUNT, rdi + SW_TIMER_REGISTER
 .armed:
     mov rcx, [rdi + SW_VMCB]
     rdtsc                               ; T0

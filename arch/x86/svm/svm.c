@@ -125,6 +125,7 @@ const struct backend svm_backend = {
     .create = svm_vcpu_create,
     .reset = svm_vcpu_reset,
     .switch_hands = svm_vcpu_switch,
+    .use_deadlines = svm_vcpu_use_deadlines,
     .hold_host = svm_vcpu_hold_host,
     .release_host = svm_vcpu_release_host,
     .enter = svm_vcpu_enter,

@@ -12,12 +12,13 @@ struct svm_switch {
     uint64_t tsc_base; /* first RDTSC of the guest less E: the TSC offset is this less T0 */
     uint64_t t0, t1;
     volatile uint32_t *timer_register;
-    uint32_t arm_count; /* for the timer's initial count; 0: leave the timer alone */
+    uint32_t arm_count; /* for the timer (oneshot_count()); 0: leave it alone */
 };
 
 /* Enters the guest; goes on in svm_left() after its exit. All registers but RSP and RBP are changed when that
  * returns. */
 void svm_enter(struct svm_switch *state);
+void svm_enter_deadline(struct svm_switch *state); /* the timer is in TSC-deadline mode */
 
 /* exit.c: the first C code after an exit. */
 void svm_left(struct svm_switch *state);

@@ -238,6 +238,14 @@ static bool attend(struct vcpu *vcpu, uint64_t *distance)
 
 /* ---- entering ---- */
 
+/* The entry that may arm the timer: by the timer's mode. */
+static void (*svm_enter_arming)(struct svm_switch *state) = svm_enter;
+
+void svm_vcpu_use_deadlines(void)
+{
+    svm_enter_arming = svm_enter_deadline;
+}
+
 /* With GIF clear nothing interrupts the monitor; IF set makes interrupts exit a guest, for which VMRUN sets
  * GIF (APM vol. 2 "Global Interrupt Flag"). */
 void svm_vcpu_hold_host(void)
@@ -250,12 +258,11 @@ void svm_vcpu_release_host(void)
     __asm__ volatile("cli; stgi" : : : "memory");
 }
 
-static inline void enter(struct vcpu_backend *backend, uint64_t tsc)
+static inline void place_rest(struct vcpu_backend *backend, uint64_t tsc)
 {
     backend->entry.tsc_base = tsc - (uint64_t)backend->entry_cost;
     backend->entry_rip = backend->vmcb->rip;
     CHECK(!backend->vcpu->nested->flush_owed);
-    svm_enter(&backend->entry);
 }
 
 /* The VMCB holds them all. */
@@ -276,15 +283,18 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t
         vcpu->backend->after |= AFTER_ARMED;
         vcpu->backend->entry.arm_count = oneshot_aim(vcpu, distance);
     }
-    enter(vcpu->backend, tsc);
+    place_rest(vcpu->backend, tsc);
+    svm_enter_arming(&vcpu->backend->entry);
 }
 
 void svm_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
 {
-    if (__builtin_expect(!vcpu->attention && oneshot_in_time(vcpu, vcpu->backend->entry_cost, distance), 1))
-        enter(vcpu->backend, tsc);
-    else
+    if (__builtin_expect(vcpu->attention || !oneshot_in_time(vcpu, vcpu->backend->entry_cost, distance), 0)) {
         enter_prepared(vcpu, tsc, distance);
+        return;
+    }
+    place_rest(vcpu->backend, tsc);
+    svm_enter(&vcpu->backend->entry);
 }
 
 /* ---- for calibration ---- */
@@ -319,11 +329,11 @@ uint64_t svm_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)
     state->arm_count = setting->arm_count;
     backend->after = setting->arm_count ? AFTER_ARMED : 0;
     svm_vcpu_hold_host();
-    __asm__ volatile("call svm_enter"
+    __asm__ volatile("call *%1"
                      : "+D"(state)
-                     :
-                     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-                       "r15", "cc", "memory");
+                     : "a"(svm_enter_arming)
+                     : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",
+                       "memory");
     svm_vcpu_release_host();
     backend->vmcb->event_inject = 0;
     return backend->entry.t1 - backend->entry.t0;

@@ -4,6 +4,7 @@
 
 %include "vmx_offsets.inc"
 %include "arch/x86/gprs.inc"
+%include "arch/x86/arming.inc"
 
 ; Padding that a test build puts into both stretches, to see E and X grow by exactly as much.
 %ifndef EXTRA_ENTRY
@@ -18,15 +19,15 @@ bits 64
 global vmx_launch
 global vmx_resume
 global vmx_resume_unarmed
+global vmx_launch_deadline
+global vmx_resume_deadline
 global vmx_exit_point
 extern vmx_left
 extern vmx_not_entered
 
 ; void %1(struct vmx_switch *rdi), which enters by %2; %3: it may arm the one-shot. Interrupts are off; all registers of the guest but RSP pass through rdi->gpr. None of
 ; the caller's is saved but RBP: vcpu_run() says so to the compiler.
-%macro ENTER 3
-align 64
-%1:
+%macro BEGIN 0
     push rbp
     push rdi
     cmp [rdi + VX_HOST_RSP], rsp
@@ -36,14 +37,16 @@ align 64
     vmwrite rcx, rsp
 .stack_known:
     LOAD_GPRS rdi + VX_GPR
+%endmacro
+
+%macro ENTER 3
+align 64
+%1:
+    BEGIN
 %if %3
-    mov ecx, [rdi + VX_ARM_COUNT]
-    test ecx, ecx
-    jz .armed
-    mov rdx, [rdi + VX_TIMER_REGISTER]
-    mov [rdx], ecx
-.armed:
+    ARM_COUNT rdi + VX_ARM_COUNT, rdi + VX_TIMER_REGISTER
 %endif
+.armed:
     rdtsc                               ; T0
     shl rdx, 32
     or rax, rdx
@@ -66,6 +69,17 @@ align 64
     ENTER vmx_launch, vmlaunch, 1
     ENTER vmx_resume, vmresume, 1
     ENTER vmx_resume_unarmed, vmresume, 0
+
+; The first two with the timer in TSC-deadline mode.
+%macro ENTER_DEADLINE 2
+align 64
+%1:
+    BEGIN
+    ARM_DEADLINE rdi + VX_ARM_COUNT, %2.armed
+%endmacro
+
+    ENTER_DEADLINE vmx_launch_deadline, vmx_launch
+    ENTER_DEADLINE vmx_resume_deadline, vmx_resume
 
 align 64
 vmx_exit_point:

@@ -184,6 +184,18 @@ static inline void count_accesses(enum exit_kind kind)
 }
 #endif
 
+/* The entries that may arm the timer: by the timer's mode. */
+static struct {
+    void (*launch)(struct vmx_switch *state);
+    void (*resume)(struct vmx_switch *state);
+} enter_arming = {vmx_launch, vmx_resume};
+
+void vmx_vcpu_use_deadlines(void)
+{
+    enter_arming.launch = vmx_launch_deadline;
+    enter_arming.resume = vmx_resume_deadline;
+}
+
 /* The last entry by the monitor's word, not the CPU's: a VMLAUNCH that failed is followed by a reset or
  * nothing. */
 static void (*launch_or_resume(struct vcpu_backend *backend))(struct vmx_switch *)
@@ -191,7 +203,7 @@ static void (*launch_or_resume(struct vcpu_backend *backend))(struct vmx_switch 
     bool launched = backend->launched;
 
     backend->launched = true;
-    return launched ? vmx_resume : vmx_launch;
+    return launched ? enter_arming.resume : enter_arming.launch;
 }
 
 /* Whoever looked at another vCPU between two slices has made its VMCS the current one. */

@@ -10,13 +10,15 @@ struct vmx_switch {
     uint64_t t0, t1;
     uint64_t host_rsp; /* as the VMCS has it */
     volatile uint32_t *timer_register;
-    uint32_t arm_count; /* for the timer's initial count; 0: leave the timer alone */
+    uint32_t arm_count; /* for the timer (oneshot_count()); 0: leave it alone */
 };
 
 /* Enters the guest whose VMCS is current, for the first time since its VMCLEAR or again; goes on in
  * vmx_left() after its exit. All registers but RSP and RBP are changed when that returns. */
 void vmx_launch(struct vmx_switch *state);
 void vmx_resume(struct vmx_switch *state);
+void vmx_launch_deadline(struct vmx_switch *state); /* the timer is in TSC-deadline mode */
+void vmx_resume_deadline(struct vmx_switch *state);
 void vmx_resume_unarmed(struct vmx_switch *state); /* without looking at arm_count */
 
 /* Where exits arrive: the VMCS's host RIP. */
