@@ -1,6 +1,7 @@
 /* The console; the contract is in console.h. Keys and what they show are in keys.c. */
 #include "hv/console.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/keyboard.h"
 #include "arch/x86/api/screen.h"
 #include "arch/x86/api/serial.h"
 #include "hv/keys.h"
@@ -12,6 +13,7 @@
 #define STUCK_MS   1000u  /* a sink that takes nothing for so long loses the oldest */
 #define FLUSH_MS   10000u /* at the end, when nothing else is left to do, it is waited for so long */
 #define PARTIAL_MS 100u   /* a line without its end is shown after this */
+#define KEYS_MS    10u    /* between two looks at the keyboard (api/keyboard.h) */
 #define DROP_PIECE 1024u  /* bytes dropped at once from a stuck sink */
 
 static bool open[HOST_SERIAL_PORTS];
@@ -234,9 +236,16 @@ static void drain_sink(void)
 
 static void take_input(void)
 {
+    static uint64_t looked; /* host TSC */
     uint8_t bytes[16];
     size_t count = guest_port == NO_PORT ? 0 : host_serial_read(guest_port, bytes, sizeof bytes);
 
+    for (size_t i = 0; i < count; i++)
+        keys_input(bytes[i]);
+    if (host_tsc() - looked < cycles_of_ms(KEYS_MS))
+        return;
+    looked = host_tsc();
+    count = host_keyboard_read(bytes, sizeof bytes);
     for (size_t i = 0; i < count; i++)
         keys_input(bytes[i]);
 }

@@ -4,6 +4,7 @@
  */
 #include "hv/main.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/keyboard.h"
 #include "arch/x86/api/machine.h"
 #include "arch/x86/api/memory_map.h"
 #include "arch/x86/api/panic.h"
@@ -203,6 +204,8 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     ratio_init(&cycles_per_ns, host_tsc_hz(), UINT64_C(1000000000));
     run.slice = ratio_floor(&cycles_per_ns, plan.hv.slice_ns);
     run.coarse = plan.hv.timer.kind == HV_TIMER_PERIODIC;
+    if (early_settings.display != HV_DISPLAY_OFF && host_keyboard_open())
+        log_debug("keyboard: PS/2");
     console_start();
     ledger_book(LEDGER_BOOT, host_tsc());
     unsigned code = run_all(&run);

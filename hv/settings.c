@@ -91,7 +91,7 @@ static const struct setting hv_keys[] = {
      CHOICE(display),
      AT_BOOT,
      .help = "the machine's screen shows guests' bytes and Verge's lines too: whatever it is, VGA text "
-             "alone, or no"},
+             "alone, or no; and its PS/2 keyboard is console input, but with off"},
     {.key = "loglevel",
      .form = "error|warning|info|debug",
      .standard = "info",

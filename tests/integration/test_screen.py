@@ -114,6 +114,21 @@ def test_vga_text_without_a_serial_port(tmp_path):
     assert re.search(r"vg: Verge \S+ \(\w+\), AMD SVM", text), text
 
 
+def press(machine, *keys):
+    for key in keys:
+        machine.command(f"sendkey {key}")
+
+
+def test_keyboard(tmp_path):
+    """The keys of a person without a serial line, on the PS/2 keyboard; the last ends Verge."""
+    with Watched(tmp_path, "-vga", "std", "-kernel", os.path.join(harness.ROOT, "build/verge.elf32")) as machine:
+        machine.wait_for(machine.text_screen, r"clock s=1 pit=")
+        press(machine, "ctrl-a", "h")
+        machine.wait_for(machine.text_screen, r"Ctrl-A x: quit Verge")
+        press(machine, "ctrl-a", "x")
+        machine.process.wait(timeout=PATIENCE)
+
+
 @needs_grub
 @needs_uefi
 @pytest.mark.parametrize("card", [["-vga", "std"], ["-device", "bochs-display,xres=1920,yres=1080"]], ids=["std", "large"])
