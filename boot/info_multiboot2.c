@@ -1,27 +1,8 @@
 /* Multiboot 2 information -> struct boot_info. Source: Multiboot2 Specification 2.0, "Boot information
  * format". */
 #include "boot/boot_info.h"
+#include "boot/multiboot2.h"
 #include "lib/string.h"
-
-enum {
-    TAG_END = 0,
-    TAG_CMDLINE = 1,
-    TAG_LOADER_NAME = 2,
-    TAG_MODULE = 3,
-    TAG_MMAP = 6,
-    TAG_FRAMEBUFFER = 8,
-    TAG_ACPI_OLD = 14,
-    TAG_ACPI_NEW = 15,
-};
-
-struct mb2_tag {
-    uint32_t type, size;
-};
-
-struct mb2_range {
-    uint64_t base, length;
-    uint32_t type, reserved;
-};
 
 static void read_memory_map(struct boot_info *info, const char *tag, uint32_t size)
 {
@@ -36,7 +17,7 @@ static void read_memory_map(struct boot_info *info, const char *tag, uint32_t si
         struct mb2_range range;
 
         memcpy(&range, tag + at, sizeof range);
-        boot_info_add_range(info, range.base, range.length, range.type == 1);
+        boot_info_add_range(info, range.base, range.length, range.type == MB2_AVAILABLE);
     }
 }
 
@@ -68,20 +49,20 @@ void boot_info_from_multiboot2(struct boot_info *info, const void *table, const 
         struct mb2_tag head;
 
         memcpy(&head, tag, sizeof head);
-        if (head.type == TAG_END || head.size < sizeof head || head.size > total - at)
+        if (head.type == MB2_TAG_END || head.size < sizeof head || head.size > total - at)
             return;
-        if (head.type == TAG_CMDLINE)
+        if (head.type == MB2_TAG_CMDLINE)
             info->command_line = boot_info_copy_string(info, tag + 8, head.size - 8);
-        else if (head.type == TAG_LOADER_NAME)
+        else if (head.type == MB2_TAG_LOADER_NAME)
             info->loader = boot_info_copy_string(info, tag + 8, head.size - 8);
-        else if (head.type == TAG_MODULE)
+        else if (head.type == MB2_TAG_MODULE)
             read_module(info, tag, head.size);
-        else if (head.type == TAG_MMAP)
+        else if (head.type == MB2_TAG_MMAP)
             read_memory_map(info, tag, head.size);
-        else if (head.type == TAG_FRAMEBUFFER)
+        else if (head.type == MB2_TAG_FRAMEBUFFER)
             read_framebuffer(info, tag, head.size);
-        else if (head.type == TAG_ACPI_NEW || (head.type == TAG_ACPI_OLD && !info->rsdp))
+        else if (head.type == MB2_TAG_ACPI_NEW || (head.type == MB2_TAG_ACPI_OLD && !info->rsdp))
             info->rsdp = (uint64_t)(tag + 8 - (const char *)memory);
-        at += ALIGN_UP(head.size, 8u);
+        at += ALIGN_UP(head.size, MB2_ALIGNMENT);
     }
 }
