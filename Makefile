@@ -65,6 +65,40 @@ $(BUILD)/verge.elf: $(OBJ) linker.ld tools/symbols.py
 $(BUILD)/verge.elf32: $(BUILD)/verge.elf tools/mkelf32.py
 	python3 tools/mkelf32.py $< $@
 
+# ---- verge.efi: the same image, started by UEFI firmware itself -----------------------------------------------------
+EFI_INCLUDE ?= /usr/include/efi
+EFI_LIB     ?= /usr/lib
+# gnu-efi's headers, relocation code and linker script. The rest is ours: no other object of it is linked.
+EFI_HEADERS := -DGNU_EFI_USE_MS_ABI -isystem $(EFI_INCLUDE) -isystem $(EFI_INCLUDE)/x86_64
+EFI_CFLAGS := -std=c11 -O2 -ffreestanding -fpic -fvisibility=hidden -fshort-wchar -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+              -fno-asynchronous-unwind-tables -fno-strict-aliasing -ffile-prefix-map='$(subst ','\'',$(CURDIR))'=. $(WARN) \
+              $(EFI_HEADERS) -I. -I$(BUILD)/gen
+EFI_SRC    := $(sort $(wildcard boot/efi/*.c)) lib/string.c lib/fmt.c lib/words.c guest/cfg_line.c
+EFI_OBJ    := $(EFI_SRC:%.c=$(BUILD)/efi/%.o) $(BUILD)/efi/boot/efi/handoff.asm.o
+
+$(BUILD)/efi/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/efi/boot/efi/handoff.asm.o: boot/efi/handoff.asm $(BUILD)/verge.elf32
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -I $(BUILD)/ -o $@ $<
+
+$(BUILD)/efi/verge.so: $(EFI_OBJ)
+	$(LD) -shared -Bsymbolic -nostdlib --no-undefined --build-id=none -z noexecstack --no-warn-rwx-segments \
+	    -T $(EFI_LIB)/elf_x86_64_efi.lds -o $@ $(EFI_LIB)/crt0-efi-x86_64.o $(EFI_OBJ) $(EFI_LIB)/libgnuefi.a
+
+$(BUILD)/verge.efi: $(BUILD)/efi/verge.so
+	$(OBJCOPY) --strip-all -j .text -j .data -j .dynamic -j .dynsym -j '.rel*' -j '.rela*' -j .reloc \
+	    --target=efi-app-x86_64 --subsystem=10 $< $@
+
+.PHONY: efi sign
+efi: $(BUILD)/verge.efi ## verge.efi, which UEFI firmware starts without another boot loader
+
+sign: $(BUILD)/verge.efi ## KEY=FILE CERT=FILE: verge.signed.efi for Secure Boot, by sbsign
+	@test -n '$(KEY)' -a -n '$(CERT)' || { echo 'make sign: write KEY=FILE CERT=FILE, the PEM files of your key and certificate' >&2; exit 1; }
+	sbsign --key '$(KEY)' --cert '$(CERT)' --output $(BUILD)/verge.signed.efi $<
+
 # ---- boot media ----------------------------------------------------------------------------------------------------
 .PHONY: image usb
 image: $(BUILD)/verge.img $(BUILD)/verge.iso ## verge.img for a USB stick and verge.iso for a CD, both for BIOS and UEFI
@@ -79,13 +113,15 @@ usb: $(BUILD)/verge.img ## DEV=/dev/sdX: write verge.img to a USB stick, after a
 
 # ---- what also runs on the host: everything without hardware -------------------------------------------------------
 HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard devices/*.c arch/x86/decode/*.c) \
-            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings*.c boot/info*.c arch/x86/rate.c arch/x86/host/acpi*.c arch/x86/host/terminal.c))
+            hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings*.c boot/info*.c boot/efi/information.c arch/x86/rate.c arch/x86/host/acpi*.c arch/x86/host/terminal.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(BUILD)/host/%.o)
 # Only in unit tests, which supply the machine below these: the CPU (arch/x86/asm.h, api/cpu.h under VERGE_HOST), the vCPU, the console.
 UNIT_SRC := hv/run.c hv/exits.c hv/vm.c hv/ledger.c hv/perturb.c hv/trace.c arch/x86/tsc.c arch/x86/phys.c \
             arch/x86/host/serial.c arch/x86/host/uart.c arch/x86/host/pci.c arch/x86/host/pci_uart.c \
             arch/x86/host/keyboard.c arch/x86/host/scan_codes.c \
             arch/x86/nested.c arch/x86/control.c arch/x86/host/deadline.c arch/x86/vmx/check.c arch/x86/svm/check.c
+# verge.efi's, of one test that supplies the firmware.
+EFI_HOST_SRC := $(addprefix boot/efi/,console.c files.c memory.c modules.c text.c)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/host/%.o)
 UNIT     := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
@@ -110,9 +146,11 @@ $(BUILD)/libverge-host.a: $(HOST_OBJ) $(UNIT_OBJ)
 	ar rcs $@ $^
 
 # A test may name libraries it needs in a line `// LIBS: -lzydis`.
+$(BUILD)/unit/test_efi_firmware: private HOST_HEADERS := $(EFI_HEADERS)
+$(BUILD)/unit/test_efi_firmware: $(EFI_HOST_SRC) boot/efi/loader.h
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libverge-host.a $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
-	$(HOSTCC) $(HOSTFLAGS) $< $(BUILD)/libverge-host.a -lcmocka $$(sed -n 's|^// LIBS: ||p' $<) -o $@
+	$(HOSTCC) $(HOSTFLAGS) $(HOST_HEADERS) $< $(filter boot/%.c,$^) $(BUILD)/libverge-host.a -lcmocka $$(sed -n 's|^// LIBS: ||p' $<) -o $@
 
 unit: $(UNIT_BIN) ## build and run the host unit tests (ASan, UBSan)
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
@@ -144,7 +182,7 @@ fuzz: $(FUZZ_BIN) ## build the libFuzzer targets
 
 # ---- settings docs
 $(BUILD)/settings_doc: tools/settings_doc.c tools/settings_doc.h $(BUILD)/libverge-host.a
-	$(HOSTCC) $(HOSTFLAGS) $< $(BUILD)/libverge-host.a -o $@
+	$(HOSTCC) $(HOSTFLAGS) $(HOST_HEADERS) $< $(filter boot/%.c,$^) $(BUILD)/libverge-host.a -o $@
 
 .PHONY: settings-doc
 settings-doc: $(BUILD)/settings_doc ## write docs/settings.md from the tables of keys
@@ -154,4 +192,4 @@ clean: ## remove everything built
 	rm -rf $(BUILD)
 
 include tests/guests/guests.mk
--include $(HOST_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(C_SRC:%.c=$(BUILD)/hv/%.d)
+-include $(EFI_SRC:%.c=$(BUILD)/efi/%.d) $(HOST_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(C_SRC:%.c=$(BUILD)/hv/%.d)

@@ -22,7 +22,7 @@ usage() {
 USAGE
 }
 
-arguments=() purposes=(qemu bochs run build image uefi test)
+arguments=() purposes=(qemu bochs run build image uefi efi test)
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage; exit 0 ;;

@@ -24,6 +24,7 @@ RULES = [
     ("arch/x86/svm/", ["lib/", "arch/x86/", BOOT_INFO]),
     ("arch/x86/vmx/", ["lib/", "arch/x86/", BOOT_INFO]),
     ("arch/", ["lib/", "arch/", BOOT_INFO]),
+    ("boot/efi/", ["lib/", "boot/", "guest/cfg.h", "guest/cfg_line.h"]),  # a program of its own, verge.efi: the words of verge.cfg
     ("boot/", ["lib/", "boot/", "arch/x86/"]),
     ("guest/clock_guest/", ["lib/", "guest/clock_guest/", "tests/guests/lib/"]),  # a program that runs in a VM
     ("guest/", ["lib/", "hv/", "devices/", "guest/", API, BOOT_INFO]),
@@ -32,6 +33,8 @@ RULES = [
 NEVER = [("arch/x86/svm/", "arch/x86/vmx/"), ("arch/x86/vmx/", "arch/x86/svm/"), ("hv/devapi/", "hv/main")]
 # What a freestanding C11 compiler provides itself.
 SYSTEM = {"float.h", "iso646.h", "limits.h", "stdalign.h", "stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdnoreturn.h"}
+# Headers of gnu-efi, and who may include them.
+FIRMWARE, FIRMWARE_FOLDER = {"efi.h"}, "boot/efi/"
 FOLDERS = ["arch", "boot", "devices", "guest", "hv", "lib"]
 INCLUDE = re.compile(r'^\s*[#%]\s*include\s*(["<])([^">]+)[">]')
 HOST_ONLY = re.compile(r"^\s*#\s*(ifdef\s+VERGE_HOST|if\s+defined\s*\(?\s*VERGE_HOST)")
@@ -80,7 +83,7 @@ def check_file(root, path):
                 continue
             kind, name = m.groups()
             if kind == "<":
-                if name not in SYSTEM:
+                if name not in SYSTEM and not (name in FIRMWARE and path.startswith(FIRMWARE_FOLDER)):
                     yield number, f"<{name}> is no freestanding header"
             elif "/" not in name:
                 # Generated (build/gen), or written without its folder by mistake.

@@ -41,14 +41,24 @@ def lint_includes():
     return 1
 
 
+def make_flags(variable):
+    """The Makefile's flags for the hypervisor (CFLAGS) or for verge.efi (EFI_CFLAGS)."""
+    return shlex.split(run(["make", "-s", "--no-print-directory", "--eval", f"verge-show-flags: ; $(info $({variable})) @:", "verge-show-flags"],
+                           f"the Makefile has no {variable}"))
+
+
+def for_firmware(path):
+    """A file of verge.efi, which has the firmware's types and headers."""
+    return path.startswith("boot/efi/")
+
+
 def lint_headers():
-    """Each header compiles alone, with the hypervisor's own flags."""
-    flags = shlex.split(run(["make", "-s", "--no-print-directory", "--eval", "verge-show-flags: ; $(info $(CFLAGS)) @:", "verge-show-flags"],
-                "the Makefile has no CFLAGS"))
+    """Each header compiles alone, with the flags of what it goes into."""
+    flags = {False: make_flags("CFLAGS"), True: make_flags("EFI_CFLAGS")}
     headers = files("lib/**/*.h", "boot/**/*.h", "arch/**/*.h", "hv/**/*.h", "devices/**/*.h", "guest/**/*.h")
     bad = []
     for header in headers:
-        p = subprocess.run(["gcc", *flags, "-fsyntax-only", "-x", "c", header], cwd=ROOT, capture_output=True, text=True)
+        p = subprocess.run(["gcc", *flags[for_firmware(header)], "-fsyntax-only", "-x", "c", header], cwd=ROOT, capture_output=True, text=True)
         # A header given as the main file makes gcc warn about `#pragma once`, no fault here.
         errors = [line for line in p.stderr.splitlines() if "error" in line and "pragma once" not in line]
         if p.returncode != 0 and errors:
@@ -77,12 +87,13 @@ def lint_format():
 
 
 def lint_tidy():
-    """clang-tidy with a narrow choice of checks, over what goes into the hypervisor."""
+    """clang-tidy with a narrow choice of checks, over what goes into the hypervisor and verge.efi."""
     run(["make", "-s", "build/gen/version.h"], "the version header:")
     found = files("lib/**/*.c", "boot/**/*.c", "arch/**/*.c", "hv/**/*.c", "devices/**/*.c", "guest/*.c")
     flags = ["-std=c11", "-ffreestanding", "-mgeneral-regs-only", "-I.", "-Ibuild/gen"]
-    return each_file(lambda path: ["clang-tidy", "-quiet", f"-checks={TIDY}", "-warnings-as-errors=*", path, "--", *flags], found,
-                     "clang-tidy:")
+    firmware = [flag for flag in make_flags("EFI_CFLAGS") if not flag.startswith("-W")]
+    return each_file(lambda path: ["clang-tidy", "-quiet", f"-checks={TIDY}", "-warnings-as-errors=*", path, "--",
+                                   *(firmware if for_firmware(path) else flags)], found, "clang-tidy:")
 
 
 def lint_shell():

@@ -83,6 +83,8 @@ image|have_file /usr/lib/grub/x86_64-efi/multiboot2.mod|grub-efi-amd64-bin
 image|have_command mformat|mtools
 image|have_command xorriso|xorriso
 uefi|have_file /usr/share/OVMF/OVMF_CODE_4M.fd|ovmf
+efi|have_file /usr/lib/crt0-efi-x86_64.o|gnu-efi
+efi|have_command sbsign|sbsigntool
 bochs|have_command bochs-bin|bochs
 bochs|have_file /usr/lib/*/bochs/plugins/libbx_term_gui.so|bochs-term
 bochs|have_file /usr/share/bochs/BIOS-bochs-latest|bochsbios

@@ -11,8 +11,8 @@ import pytest
 
 from harness import ROOT
 
-FOLDERS = ["boot", "lib", "arch/x86", "arch/x86/api", "arch/x86/svm", "arch/x86/vmx", "arch/x86/decode", "arch/x86/host", "hv", "hv/devapi", "devices",
-           "guest", "tests", "tests/unit", "tests/image", "tests/integration", "tests/fuzz", "tools"]
+FOLDERS = ["boot", "boot/efi", "lib", "arch/x86", "arch/x86/api", "arch/x86/svm", "arch/x86/vmx", "arch/x86/decode", "arch/x86/host", "hv",
+           "hv/devapi", "devices", "guest", "tests", "tests/unit", "tests/image", "tests/integration", "tests/fuzz", "tools"]
 README_LINES = 40
 
 

@@ -40,10 +40,10 @@ def build(directory, jobs, **environment):
             os.makedirs(os.path.dirname(directory / name), exist_ok=True)
             shutil.copy2(os.path.join(ROOT, name), directory / name, follow_symlinks=False)
     git = subprocess.run(["git", "rev-parse", "--absolute-git-dir"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-    subprocess.run(["make", "-s", f"-j{jobs}", "all", "guests"], cwd=directory, check=True, timeout=600,
+    subprocess.run(["make", "-s", f"-j{jobs}", "all", "guests", "efi"], cwd=directory, check=True, timeout=600,
                    env={**os.environ, "GIT_DIR": git, **environment})
     built = {}
-    for name in ("verge.elf32", "verge.elf", *(f"guests/{g}.elf32" for g in ("timing", "hostile", "modes", "clock"))):
+    for name in ("verge.elf32", "verge.elf", "verge.efi", *(f"guests/{g}.elf32" for g in ("timing", "hostile", "modes", "clock"))):
         with open(directory / "build" / name, "rb") as f:
             built[name] = f.read()
     return built
