@@ -103,10 +103,10 @@ sign: $(BUILD)/verge.efi ## KEY=FILE CERT=FILE: verge.signed.efi for Secure Boot
 .PHONY: image usb
 image: $(BUILD)/verge.img $(BUILD)/verge.iso ## verge.img for a USB stick and verge.iso for a CD, both for BIOS and UEFI
 
-$(BUILD)/verge.img: $(BUILD)/verge.elf32 tools/make_image.py $(wildcard boot/media/*)
-	python3 -B tools/make_image.py disk --kernel $< --out $@
-$(BUILD)/verge.iso: $(BUILD)/verge.elf32 tools/make_image.py $(wildcard boot/media/*)
-	python3 -B tools/make_image.py iso --kernel $< --out $@
+$(BUILD)/verge.img: $(BUILD)/verge.elf32 $(BUILD)/verge.efi tools/make_image.py $(wildcard boot/media/*)
+	python3 -B tools/make_image.py disk --kernel $< --efi $(BUILD)/verge.efi --out $@
+$(BUILD)/verge.iso: $(BUILD)/verge.elf32 $(BUILD)/verge.efi tools/make_image.py $(wildcard boot/media/*)
+	python3 -B tools/make_image.py iso --kernel $< --efi $(BUILD)/verge.efi --out $@
 
 usb: $(BUILD)/verge.img ## DEV=/dev/sdX: write verge.img to a USB stick, after asking
 	@tools/write-usb.sh '$(DEV)' $<

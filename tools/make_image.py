@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Builds boot media: a disk image with one FAT32 partition, or a hybrid ISO, both for BIOS and UEFI, by GRUB.
 
-    make_image.py disk|iso --kernel build/verge.elf32 --out FILE [--guests FOLDER] [--at-once]
+    make_image.py disk|iso --kernel build/verge.elf32 --out FILE [--efi build/verge.efi] [--guests FOLDER] [--at-once]
 
-FOLDER's files go to /verge beside README.TXT. --at-once: the menu does not wait. The same input gives the same bytes: all dates and serial numbers are fixed.
+FOLDER's files go to /verge beside README.TXT. --efi: goes to /EFI/verge, for firmware that is told to start it. --at-once: the menu does not wait. The same input gives the same bytes: all dates and serial numbers are fixed.
 Sources: GRUB's manual, "Images", "BIOS installation"; UEFI Specification, "Removable Media Boot Behavior".
 """
 import argparse
@@ -58,11 +58,13 @@ def grub_image(work, format_, modules, prefix):
     return image
 
 
-def make_tree(work, kernel, guests, at_once):
+def make_tree(work, kernel, guests, at_once, efi):
     """The files as they stand on either medium, all of one date."""
     tree = os.path.join(work, "tree")
     copies = {"boot/verge.elf32": kernel, "boot/grub/grub.cfg": os.path.join(MEDIA, "grub.cfg"), "verge/README.TXT": os.path.join(MEDIA, "README.TXT"),
               "EFI/BOOT/BOOTX64.EFI": grub_image(work, "x86_64-efi", COMMON + FOR_UEFI, "/boot/grub")}
+    if efi:
+        copies["EFI/verge/verge.efi"] = efi
     for name in sorted(os.listdir(guests)) if guests else ():
         copies["verge/" + name] = os.path.join(guests, name)
     for name, source in copies.items():
@@ -141,11 +143,11 @@ def make_iso(work, tree, out):
         "-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot", tree)
 
 
-def build(kind, kernel, guests, out, at_once=False):
-    """Makes the image `out`: "disk" or "iso"; `guests`: a folder whose files go to /verge, or None. ImageError, OSError."""
+def build(kind, kernel, guests, out, at_once=False, efi=None):
+    """Makes the image `out`: "disk" or "iso"; `guests`: a folder whose files go to /verge, or None; `efi`: verge.efi, or None. ImageError, OSError."""
     with tempfile.TemporaryDirectory() as work:
         made = os.path.join(work, "image")
-        (make_disk if kind == "disk" else make_iso)(work, make_tree(work, kernel, guests, at_once), made)
+        (make_disk if kind == "disk" else make_iso)(work, make_tree(work, kernel, guests, at_once, efi), made)
         run("cp", "--sparse=always", made, out + ".new")
     os.replace(out + ".new", out)
 
@@ -155,11 +157,12 @@ def main():
     p.add_argument("kind", choices=["disk", "iso"])
     p.add_argument("--kernel", required=True)
     p.add_argument("--out", required=True)
+    p.add_argument("--efi")
     p.add_argument("--guests")
     p.add_argument("--at-once", action="store_true")
     o = p.parse_args()
     try:
-        build(o.kind, o.kernel, o.guests, o.out, o.at_once)
+        build(o.kind, o.kernel, o.guests, o.out, o.at_once, o.efi)
     except (ImageError, OSError) as e:
         sys.exit(f"make_image: {e}")
 

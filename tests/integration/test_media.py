@@ -67,7 +67,7 @@ def test_linux_from_the_stick():
 def test_same_bytes_twice(tmp_path):
     for kind, made in (("disk", DISK), ("iso", ISO)):
         again = tmp_path / kind
-        subprocess.run(["tools/make_image.py", kind, "--kernel", "build/verge.elf32", "--out", again], cwd=harness.ROOT, check=True)
+        subprocess.run(["tools/make_image.py", kind, "--kernel", "build/verge.elf32", "--efi", "build/verge.efi", "--out", again], cwd=harness.ROOT, check=True)
         assert subprocess.run(["cmp", made, again], check=False).returncode == 0, kind
 
 
@@ -78,7 +78,7 @@ def test_the_disk_is_small_and_for_users():
         sector = file.read(512)
     assert sector[450] == 0x0C and sector[446] == 0x80 and int.from_bytes(sector[458:462], "little") == 256 * 2048 and not any(sector[462:510])
     listed = subprocess.run(["mdir", "-b", "-/", "-i", DISK + PARTITION, "::"], check=True, capture_output=True, text=True).stdout
-    assert {"::/boot/verge.elf32", "::/verge/README.TXT", "::/EFI/BOOT/BOOTX64.EFI"} <= set(listed.split())
+    assert {"::/boot/verge.elf32", "::/verge/README.TXT", "::/EFI/BOOT/BOOTX64.EFI", "::/EFI/verge/verge.efi"} <= set(listed.split())
     label = subprocess.run(["mlabel", "-s", "-i", DISK + PARTITION, "::"], check=True, capture_output=True, text=True).stdout
     assert "VERGE" in label
     assert os.stat(ISO).st_size <= CONTENT_MOST
