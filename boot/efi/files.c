@@ -6,6 +6,8 @@
 #define CHUNK     ((UINTN)1 << 20) /* firmware that fails at, or falls silent over, one long read is known */
 #define LONG_FILE (4u << 20)       /* from here on progress is shown */
 
+#define NOTHING_SHOWN 101u /* no percentage */
+
 EFI_STATUS efi_open_volume(const EFI_LOADED_IMAGE *image, EFI_FILE_HANDLE *volume)
 {
     EFI_GUID guid = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
@@ -47,7 +49,7 @@ static void show_progress(const char *path, uint64_t done, uint64_t size, unsign
 
 static EFI_STATUS read_all(EFI_FILE_HANDLE handle, const char *path, const struct efi_file *file)
 {
-    unsigned shown = 101;
+    unsigned shown = NOTHING_SHOWN;
 
     for (uint64_t done = 0; done < file->size;) {
         UINTN count = MIN(CHUNK, file->size - done);
@@ -55,6 +57,8 @@ static EFI_STATUS read_all(EFI_FILE_HANDLE handle, const char *path, const struc
 
         if (!EFI_ERROR(status) && count == 0)
             status = EFI_END_OF_FILE;
+        if (EFI_ERROR(status) && shown != NOTHING_SHOWN)
+            efi_print("\r\n");
         if (EFI_ERROR(status))
             return efi_fail(status, "%s: can't be read beyond byte %llu (status %llu)", path,
                             (unsigned long long)done, (unsigned long long)(status & 0xFF));

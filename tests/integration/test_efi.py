@@ -12,7 +12,7 @@ import pexpect
 import pytest
 
 import harness
-from test_media import FIRMWARE, needs_uefi
+from test_media import DISK, FIRMWARE, PARTITION, needs_grub, needs_uefi
 from test_screen import Watched
 from timing import TIMING, build_guests
 
@@ -54,11 +54,12 @@ def make_stick(tmp_path, files, mb=64):
     return stick
 
 
-def firmware(tmp_path, stick, code=FIRMWARE, variables=VARIABLES):
-    """QEMU's options: the firmware, and the stick behind xHCI."""
-    shutil.copyfile(variables, tmp_path / "variables")
+def firmware(tmp_path, stick, code=FIRMWARE, variables=VARIABLES, fresh=True, how="format=raw,file={stick}"):
+    """QEMU's options: the firmware, its variables (fresh, or as an earlier run left them), and the stick behind xHCI. how: it is read."""
+    if fresh:
+        shutil.copyfile(variables, tmp_path / "variables")
     return ["-drive", f"if=pflash,format=raw,readonly=on,file={code}", "-drive", f"if=pflash,format=raw,file={tmp_path}/variables",
-            "-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={stick}", "-device", "usb-storage,drive=stick"]
+            "-device", "qemu-xhci", "-drive", "if=none,id=stick,readonly=on," + how.format(stick=stick), "-device", "usb-storage,drive=stick"]
 
 
 def start(tmp_path, stick, *more, memory="512", machine=("-M", "q35"), **how):
@@ -75,6 +76,13 @@ def ends_well(term):
     term.close()
     assert term.exitstatus == 1 and "code 0" in text, text
     return text
+
+
+def returns_to_the_firmware(term):
+    term.expect("back to the firmware at a key")
+    term.send(" ")
+    term.expect(r"failed to start Boot\w+")
+    term.terminate(force=True)
 
 
 @pytest.mark.parametrize("memory", ["512", "6G"])
@@ -153,11 +161,43 @@ def test_what_can_not_be_loaded(tmp_path, config, line):
     if "noise" in config:
         files["verge/noise"] = tmp_path / "noise"
     with start(tmp_path, make_stick(tmp_path, files, mb=512), memory="256") as term:
-        term.expect("verge.efi: " + line + r"\r+\n")
-        term.expect("back to the firmware at a key")
-        term.send(" ")
-        term.expect(r"failed to start Boot\w+")
-        term.terminate(force=True)
+        term.expect(r"\nverge\.efi: " + line + r"\r+\n")
+        returns_to_the_firmware(term)
+
+
+@needs_grub
+def test_from_the_boot_menu(tmp_path):
+    """The image's files on an empty volume, GRUB's taken away; an entry that the EFI shell made is what the firmware starts next time."""
+    files = tmp_path / "image"
+    files.mkdir()
+    subprocess.run(["make", "-s", "image"], cwd=harness.ROOT, check=True)
+    subprocess.run(["mcopy", "-s", "-i", DISK + PARTITION, "::", files], check=True, env=ENVIRONMENT)
+    (files / BOOT).unlink()
+    (files / "verge/verge.cfg").write_text("vm=one kernel=t.elf32 mem=32M -- cpuid\n", encoding="utf-8")
+    shutil.copyfile(TIMING, files / "verge/t.elf32")
+    (files / "startup.nsh").write_text('fs0:\r\nbcfg boot add 0 \\EFI\\verge\\verge.efi "Verge"\r\nreset\r\n', encoding="utf-8")
+    stick = make_stick(tmp_path, {str(path.relative_to(files)): path for path in files.rglob("*") if path.is_file()})
+    with start(tmp_path, stick) as term:
+        term.expect(pexpect.EOF)  # the reset ends QEMU
+    with start(tmp_path, stick, fresh=False) as term:
+        term.expect(r'starting Boot\w+ "Verge"')
+        assert "RESULT PASS cpuid" in ends_well(term)
+
+
+def test_a_bad_sector(tmp_path):
+    """A stick that can't be read in the middle of a file."""
+    write_noise(tmp_path / "noise", 8)
+    mark = b"here it is bad".ljust(512)
+    with open(tmp_path / "noise", "r+b") as file:
+        file.seek((5 << 20) + (1 << 19))
+        file.write(mark)
+    stick = make_stick(tmp_path, {BOOT: EFI, "verge/verge.cfg": "vm=one kernel=noise\n", "verge/noise": tmp_path / "noise"})
+    sector = stick.read_bytes().index(mark) // 512
+    bad = f"driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename={stick},file.inject-error.0.event=read_aio," \
+          f"file.inject-error.0.errno=5,file.inject-error.0.sector={sector}"
+    with start(tmp_path, stick, how=bad) as term:
+        term.expect(r"\nverge\.efi: /verge/noise: can't be read beyond byte 5242880 \(status 7\)\r+\n")
+        returns_to_the_firmware(term)
 
 
 def test_words_for_verge(tmp_path):
