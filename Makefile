@@ -76,7 +76,10 @@ EFI_CFLAGS := -std=c11 -O2 -ffreestanding -fpic -fvisibility=hidden -fshort-wcha
 EFI_SRC    := $(sort $(wildcard boot/efi/*.c)) lib/string.c lib/fmt.c lib/words.c guest/cfg_line.c
 EFI_OBJ    := $(EFI_SRC:%.c=$(BUILD)/efi/%.o) $(BUILD)/efi/boot/efi/handoff.asm.o
 
-$(BUILD)/efi/%.o: %.c
+$(EFI_LIB)/crt0-efi-x86_64.o:
+	@echo 'verge.efi needs the package gnu-efi; where it is not in $(EFI_LIB) and $(EFI_INCLUDE), set EFI_LIB and EFI_INCLUDE' >&2; exit 1
+
+$(BUILD)/efi/%.o: %.c | $(EFI_LIB)/crt0-efi-x86_64.o
 	@mkdir -p $(@D)
 	$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 
