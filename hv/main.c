@@ -104,10 +104,13 @@ static void preflight(void)
 
     for (unsigned i = 0; i < count; i++)
         log_warning("%s", warnings[i]);
-    if (reason) {
-        log_error("%s", reason);
-        fail();
-    }
+    if (!reason)
+        return;
+    log_error("%s", reason);
+    log_error("Verge can't run");
+    if (early_settings.onexit == HV_ONEXIT_POWEROFF)
+        machine_stop(CODE_NO_VERDICT); /* a PC that goes off at once shows nobody the reason */
+    end(CODE_NO_VERDICT);
 }
 
 static void make_plan(void)

@@ -28,6 +28,7 @@ QUEUE_LIMIT = 16 << 20
 HEARTBEAT_S = 8.0
 STALE_LINE_S = 0.2
 ESCAPE = 0x1D  # Ctrl-]
+HALTED = re.compile(rb"^\[[^\]]*\] vg: halted, code [0-9]+$")
 TAIL_LINES = 40
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -319,6 +320,8 @@ class Relay:
         self._remember([line])
         if self.on_line(line):
             self.err.put(line + b"\n")
+        if HALTED.match(line):  # no exit port took the code: nothing more will come
+            self.end("halted")
 
     def _own_line(self, line):
         """The emulator's own words; that it was ended is no news to whoever ended it."""

@@ -24,7 +24,7 @@ from vmline import Guest, LineError, parse_guest, parse_size  # noqa: E402
 TIMED_OUT = 124
 SCREEN_LINE = re.compile(rb"^(?:\[[^\]]*\] )?vg: screen (\S+) (begin|end)\s*$")
 SAID_ZERO = re.compile(rb"\bcode 0\b")
-POWER_OFF = re.compile(rb"^\[[^\]]*\] vg: power-off, code ([0-9]+)$")
+POWER_OFF = re.compile(rb"^\[[^\]]*\] vg: (?:power-off|halted), code ([0-9]+)$")
 PREFIX = re.compile(rb"^(?:\[[^\]]*\] )?vg: ?")
 
 
@@ -143,6 +143,8 @@ def verdict(machine, status, ended_by, log):
     """(exit code, a line that explains it or None) from the emulator's status as subprocess gives it."""
     if ended_by == "timeout":
         return TIMED_OUT, None
+    if ended_by == "halted":
+        return log.power_off, None
     if ended_by == "keys":
         return NO_VERDICT, "ended by Ctrl-] x: no verdict"
     if ended_by == "output":

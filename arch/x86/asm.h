@@ -21,6 +21,10 @@ void mmio_write32(volatile void *address, uint32_t value);
 uint64_t rdtsc(void);
 uint64_t rdtsc_ordered(void);
 struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf);
+uint64_t rdmsr(uint32_t index);
+void wrmsr(uint32_t index, uint64_t value);
+bool rdmsr_safe(uint32_t index, uint64_t *value);
+bool wrmsr_safe(uint32_t index, uint64_t value);
 #else
 static inline void outb(uint16_t port, uint8_t value)
 {
@@ -92,20 +96,6 @@ static inline struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
     __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
     return r;
 }
-#endif
-
-static inline void outw(uint16_t port, uint16_t value)
-{
-    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline uint16_t inw(uint16_t port)
-{
-    uint16_t value;
-
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
 
 static inline uint64_t rdmsr(uint32_t index)
 {
@@ -157,6 +147,20 @@ static inline bool wrmsr_safe(uint32_t index, uint64_t value)
                      : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
                      : "memory");
     return ok;
+}
+#endif
+
+static inline void outw(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint16_t inw(uint16_t port)
+{
+    uint16_t value;
+
+    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
 }
 
 #define DEFINE_CR(n)                                                                                         \

@@ -110,13 +110,25 @@ static void soft_off(void)
     write_sleep(acpi.pm1b_control, acpi.s5_type_b, PM1_SLP_EN);
 }
 
-_Noreturn void machine_power_off(unsigned code)
+/* The exit port, else a line that tools/run_emulator.py reads. */
+static void tell_emulator(unsigned code, const char *what)
 {
     host_serial_drain(); /* the exit port ends an emulator with whatever its transmitter still holds */
     outl(PORT_DEBUG_EXIT, code);
-    log_error("power-off, code %u", code); /* no exit port took it: tools/bochs.py reads it here */
+    log_error("%s, code %u", what, code);
     host_serial_drain();
+}
+
+_Noreturn void machine_power_off(unsigned code)
+{
+    tell_emulator(code, "power-off");
     soft_off();
+    machine_halt();
+}
+
+_Noreturn void machine_stop(unsigned code)
+{
+    tell_emulator(code, "halted");
     machine_halt();
 }
 

@@ -87,6 +87,20 @@ def test_reason(cpu, reason):
     assert reason in run.out and "Verge can't run" in run.out, run.tail()
 
 
+def test_reason_stays():
+    """Without an emulator's exit port the machine halts with the line on it: it doesn't go off by ACPI, which it could."""
+    command = ["qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-cpu", "qemu64", "-m", "256", "-display", "none", "-nodefaults",
+               "-serial", "stdio", "-kernel", VERGE]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as qemu:
+        lines = [qemu.stdout.readline()]
+        while lines[-1] and b"halted" not in lines[-1]:
+            lines.append(qemu.stdout.readline())
+        assert b"halted, code 125" in lines[-1] and b"nested paging (NPT)" in lines[-3], lines
+        with pytest.raises(subprocess.TimeoutExpired):
+            qemu.wait(timeout=1)
+        qemu.kill()
+
+
 @pytest.mark.parametrize("cpu", ["qemu32", "qemu64,-nx", "486"])
 def test_no_long_mode(cpu):
     """Said by the first instructions, on the serial port and on the screen; the machine then stands still."""

@@ -29,8 +29,8 @@ def variant(name, flags):
 # ---- the CPU -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("model, reason", [
     ("p4_prescott_celeron_336", "this CPU has no Intel VT-x, or the firmware hides it: enable \"Intel Virtualization Technology\""),
-    ("core2_penryn_t9600", "this CPU's VT-x lacks EPT or unrestricted guests, which Verge needs"),
-    ("corei5_lynnfield_750", "this CPU's VT-x lacks EPT or unrestricted guests, which Verge needs"),
+    ("core2_penryn_t9600", "this CPU's VT-x has no nested paging (EPT), which Verge needs"),
+    ("corei5_lynnfield_750", "this CPU's VT-x has no unrestricted guests, which Verge needs"),
 ])
 def test_a_cpu_that_lacks_something_says_what(model, reason):
     run = harness.run_verge(expect=NO_VERDICT, machine="skylake", kernel=TIMING, append="count rounds=1000", qemu=[f"cpu: model={model}"])

@@ -18,6 +18,9 @@ void machine_read_tables(uint64_t rsdp);
  * soft-off where the tables tell how, then halt. */
 _Noreturn void machine_power_off(unsigned code);
 
+/* The same without the soft-off, and "halted, code N": what stands on the screen is to be read. */
+_Noreturn void machine_stop(unsigned code);
+
 /* Resets by the register that the ACPI tables name, then CF9h, then the keyboard controller, then a triple
  * fault. */
 _Noreturn void machine_reboot(void);

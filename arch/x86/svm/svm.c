@@ -9,10 +9,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
-#define MSR_VM_CR       0xC0010114u
 #define MSR_VM_HSAVE_PA 0xC0010117u
-#define VM_CR_LOCK      BIT64(3)
-#define VM_CR_SVMDIS    BIT64(4)
 #define EFER_FFXSR      BIT64(14)
 #define AUTOMATIC_IBRS  BIT64(21) /* of EFER */
 #define MSR_TSC_RATIO   0xC0000104u
@@ -31,25 +28,6 @@ static uint64_t iopm, msrpm, host_vmcb;
 static const uint32_t direct_msrs[] = {MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS_BASE, MSR_STAR,
                                        MSR_LSTAR,        MSR_CSTAR,       MSR_SFMASK,         MSR_SYSENTER_CS,
                                        MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
-
-const char *svm_preflight(void)
-{
-    uint64_t vm_cr;
-
-    if (cpuid(0x80000000, 0).eax < 0x8000000A || !(cpuid(0x80000001, 0).ecx & BIT(2)))
-        return "this CPU has no AMD SVM, or the firmware hides it: enable \"SVM Mode\" (virtualisation) in "
-               "the firmware's CPU settings";
-    if (rdmsr_safe(MSR_VM_CR, &vm_cr) && vm_cr & VM_CR_SVMDIS && !(vm_cr & VM_CR_LOCK))
-        wrmsr_safe(MSR_VM_CR, vm_cr & ~VM_CR_SVMDIS);
-    if (rdmsr_safe(MSR_VM_CR, &vm_cr) && vm_cr & VM_CR_SVMDIS)
-        return "SVM is locked off by the firmware: enable \"SVM Mode\" in the firmware's CPU settings and "
-               "switch the machine off and on";
-    if (!(cpuid(0x8000000A, 0).edx & BIT(0)))
-        return "this CPU's SVM has no nested paging (NPT), which Verge needs";
-    if (!wrmsr_safe(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME))
-        return "EFER.SVME can't be set: enable \"SVM Mode\" in the firmware's CPU settings";
-    return NULL;
-}
 
 static void read_features(void)
 {

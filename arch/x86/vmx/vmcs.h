@@ -211,6 +211,7 @@ enum exit_reason {
 /* Capability MSRs. */
 #define MSR_FEATURE_CONTROL 0x3Au
 #define FEATURE_LOCK        BIT64(0)
+#define FEATURE_VMX_IN_SMX  BIT64(1)
 #define FEATURE_VMX         BIT64(2)
 #define MSR_VMX_BASIC       0x480u
 #define VMX_BASIC_TRUE      BIT64(55)

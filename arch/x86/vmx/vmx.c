@@ -21,7 +21,6 @@
 #define EPT_A                 BIT64(8)
 #define EPT_D                 BIT64(9)
 
-struct vmx_controls vmx_controls;
 struct vmx_features vmx_features;
 
 static uint64_t msr_bitmap, virtual_apic;
@@ -31,40 +30,6 @@ static struct nested_format nested_format;
 static const uint32_t direct_msrs[] = {MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS_BASE, MSR_STAR,
                                        MSR_LSTAR,        MSR_CSTAR,       MSR_SFMASK,         MSR_SYSENTER_CS,
                                        MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
-
-/* A control word: bits that must be 1 are in the MSR's low half, bits that may be 1 in its high half. */
-static bool control_word(uint32_t msr, uint32_t needed, uint32_t wished, uint32_t *word)
-{
-    uint64_t allowed = rdmsr(msr);
-    uint32_t must = (uint32_t)allowed, may = (uint32_t)(allowed >> 32);
-
-    *word = ((needed | wished) & may) | must;
-    return (needed & ~may) == 0;
-}
-
-static bool choose_controls(void)
-{
-    bool exact = rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE;
-    struct vmx_controls *c = &vmx_controls;
-
-    return control_word(exact ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN,
-                        PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMIS, PIN_PREEMPTION_TIMER, &c->pin) &&
-           control_word(exact ? MSR_VMX_TRUE_CPU : MSR_VMX_CPU,
-                        CPU_TSC_OFFSET | CPU_HLT | CPU_MWAIT | CPU_RDPMC | CPU_CR8_LOAD | CPU_TPR_SHADOW |
-                            CPU_ALL_IO | CPU_MSR_BITMAP | CPU_MONITOR | CPU_SECONDARY,
-                        0, &c->cpu) &&
-           control_word(MSR_VMX_CPU2, CPU2_EPT | CPU2_UNRESTRICTED_GUEST,
-                        CPU2_RDTSCP | CPU2_VPID | CPU2_WBINVD | CPU2_RDRAND | CPU2_RDSEED | CPU2_INVPCID |
-                            CPU2_ENCLS | CPU2_PCONFIG | CPU2_NOTIFY_WINDOW,
-                        &c->cpu2) &&
-           control_word(exact ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
-                        LEAVE_HOST_64BIT | LEAVE_SAVE_DEBUG | LEAVE_SAVE_PAT | LEAVE_LOAD_PAT |
-                            LEAVE_SAVE_EFER | LEAVE_LOAD_EFER,
-                        0, &c->exit) &&
-           control_word(exact ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY,
-                        ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, &c->entry) &&
-           !(c->cpu & (CPU_CR3_LOAD | CPU_CR3_STORE | CPU_RDTSC));
-}
 
 /* CPUs whose preemption timer does not count as documented, by CPUID.1:EAX. Source: Intel's specification
  * updates: AAJ124, AAK139, AAM126, AAN92, AAO95, AAP86, AAT59, AAU65, AAX65, BA86. */
@@ -127,26 +92,6 @@ static void read_features(void)
     }
 }
 
-const char *vmx_preflight(void)
-{
-    uint64_t feature;
-
-    if (!(cpuid(1, 0).ecx & BIT(5)))
-        return "this CPU has no Intel VT-x, or the firmware hides it: enable \"Intel Virtualization "
-               "Technology\" in the firmware's CPU settings";
-    if (!rdmsr_safe(MSR_FEATURE_CONTROL, &feature))
-        return "this CPU's VT-x can't be asked for its lock";
-    if (feature & FEATURE_LOCK && !(feature & FEATURE_VMX))
-        return "VT-x is locked off by the firmware: enable \"Intel Virtualization Technology\" in the "
-               "firmware's CPU settings and switch the machine off and on";
-    if (!choose_controls())
-        return "this CPU's VT-x lacks EPT or unrestricted guests, which Verge needs";
-    if ((rdmsr(MSR_VMX_EPT_VPID) & (EPT_WALK_4 | EPT_WRITE_BACK | EPT_2M | EPT_INVEPT)) !=
-        (EPT_WALK_4 | EPT_WRITE_BACK | EPT_2M | EPT_INVEPT))
-        return "this CPU's EPT lacks 2 MB pages, write-back memory or INVEPT, which Verge needs";
-    return NULL;
-}
-
 static void allow_msr(uint8_t *map, uint32_t index)
 {
     uint32_t quarter = index < 0x2000 ? 0 : BITMAP_READ_HIGH, bit = index & 0x1FFF;
@@ -165,11 +110,13 @@ static bool vmxon(uint64_t region)
 
 bool vmx_enable(void)
 {
-    uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
+    const char *locked = vmx_unlock();
 
+    if (locked) {
+        log_error("%s", locked);
+        return false;
+    }
     read_features();
-    if (!(feature & FEATURE_LOCK))
-        wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_LOCK | FEATURE_VMX);
     write_cr0((read_cr0() | vmx_features.cr0_fixed0) & vmx_features.cr0_fixed1);
     write_cr4((read_cr4() | CR4_VMXE | vmx_features.cr4_fixed0) & vmx_features.cr4_fixed1);
     uint32_t *region = phys_alloc_own(PAGE_SIZE);

@@ -21,8 +21,13 @@ struct vmx_features {
 };
 extern struct vmx_features vmx_features;
 
-/* NULL when guests can run; else one line with the reason and the firmware setting to change. */
+/* NULL when guests can run; else one line with the reason and the firmware setting to change (preflight.c).
+ * vmx_controls is then valid. */
 const char *vmx_preflight(void);
+
+/* IA32_FEATURE_CONTROL of this CPU allows VMXON: firmware has set it, or has left that to us. NULL, or the
+ * line. */
+const char *vmx_unlock(void);
 
 /* VMXON and the tables. False with a logged reason. */
 bool vmx_enable(void);
