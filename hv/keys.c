@@ -47,6 +47,7 @@ static void show_clocks(struct vm *vm)
     log_notice("ledger %-12s %'20llu", "guests", (unsigned long long)ledger_guests());
     log_notice("ledger sum: %s; switch recalibrated %llu times", ledger_exact() ? "exact" : "NOT EXACT",
                (unsigned long long)vcpu_recalibrations());
+    cpu_health_show(true);
 }
 
 static void show_registers(struct vm *vm)

@@ -184,6 +184,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     host_serial_map();
     host_screen_map();
     preflight();
+    cpu_health_check();
     make_plan();
     cpu_init_time(early_settings.tsc_hz);
     if (!cpu_init_virtualisation(timers[plan.hv.timer.kind]))
@@ -212,6 +213,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     console_start();
     ledger_book(LEDGER_BOOT, host_tsc());
     unsigned code = run_all(&run);
+    cpu_health_show(false);
     for (unsigned i = 0; i < vm_count && plan.hv.screen; i++)
         console_show_screen(vms[i]);
     if (console_wants_machine_reset())

@@ -142,8 +142,9 @@ void trap_dispatch(struct trap_frame *frame)
     case VECTOR_SELF:
         host_lapic_eoi();
         return;
-    case VECTOR_SPURIOUS:
-        cpu->spurious_interrupts++;
+    case VECTOR_SPURIOUS: /* no EOI: neither the local APIC nor an 8259 holds these in service */
+    case VECTOR_SPURIOUS_8259:
+        cpu->strays[frame->vector]++;
         return;
     case VECTOR_NMI:
         cpu->nmis++;
@@ -152,7 +153,7 @@ void trap_dispatch(struct trap_frame *frame)
         break;
     }
     if (frame->vector >= 32) {
-        cpu->stray_interrupts++;
+        cpu->strays[frame->vector & 0xFF]++;
         host_lapic_eoi();
         return;
     }

@@ -14,6 +14,9 @@ struct trap_frame {
 #define VECTOR_NMI 2
 #define VECTOR_DF  8
 #define VECTOR_MC  18
+/* No exception: an IRQ 7 that was withdrawn, at the 8259's base of BIOSes. UEFI's and IRQ 15's are above 31.
+ */
+#define VECTOR_SPURIOUS_8259 15
 #define VECTOR_TIMER                                                                                         \
     0xE0 /* these two above the local APIC's task priority: what else a device or firmware sends waits */
 #define VECTOR_SELF     0xE1

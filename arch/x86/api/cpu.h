@@ -11,9 +11,9 @@ struct cpu {
     unsigned id;
     bool timer_fired; /* the one-shot's interrupt was taken since this was last cleared */
     uint64_t nmis;
-    uint64_t spurious_interrupts;
-    uint64_t stray_interrupts;
-    void *hv; /* what the layer above keeps per CPU */
+    uint64_t smis_before; /* the CPU's count of SMIs at cpu_health_check() */
+    uint32_t strays[256]; /* interrupts that nobody asked for, by vector */
+    void *hv;             /* what the layer above keeps per CPU */
 };
 
 /* Cycles per second of the host's TSC: measured at boot and rounded (tsc.c), or the word tsc=. */
@@ -76,6 +76,14 @@ void cpu_take_machine_check(void);
 
 /* Whether one is under way: it may have shut down the guest alone, whose CR4.MCE was clear (SVM). */
 bool cpu_machine_check_waits(void);
+
+/* What of this CPU bears on guest time, a line each: microcode, timer and idle states; what can be mended is.
+ * Nothing of a CPU under a hypervisor. Once, on each CPU. */
+void cpu_health_check(void);
+
+/* SMIs since then where the CPU counts them, NMIs, stray interrupts by vector. Nothing where there were none,
+ * but for the SMIs of one who `asked`. */
+void cpu_health_show(bool asked);
 
 /* Start of the machine, in the order of hv/main.c. */
 struct boot_info;
