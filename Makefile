@@ -34,7 +34,7 @@ $(shell mkdir -p '$(BUILD)/gen'; new='$(BUILD)/gen/version.h.'$$$$; old='$(BUILD
     if cmp -s "$$new" "$$old"; then rm "$$new"; else mv "$$new" "$$old"; fi)
 
 # Offsets for the assembler come from the C structs.
-$(BUILD)/gen/%_offsets.inc: arch/x86/%/offsets.c arch/x86/%/switch.h
+$(BUILD)/gen/%_offsets.inc: arch/x86/%/offsets.c arch/x86/%/switch.h arch/x86/speculation.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -S $< -o - | sed -n 's/^[[:space:]]*OFFSET \([A-Z0-9_]*\) \(.*\)/%define \1 \2/p' > $@
 
@@ -47,7 +47,7 @@ $(BUILD)/hv/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/hv/%.asm.o: %.asm $(GEN) arch/x86/gprs.inc arch/x86/arming.inc
+$(BUILD)/hv/%.asm.o: %.asm $(GEN) arch/x86/gprs.inc arch/x86/arming.inc arch/x86/guard.inc
 	@mkdir -p $(@D)
 	$(NASM) -f elf64 -I $(BUILD)/gen/ -I $(BUILD)/ $(EXTRA_ASMFLAGS) -o $@ $<
 
@@ -123,7 +123,7 @@ UNIT_SRC := hv/run.c hv/exits.c hv/vm.c hv/ledger.c hv/perturb.c hv/trace.c arch
             arch/x86/host/serial.c arch/x86/host/uart.c arch/x86/host/pci.c arch/x86/host/pci_uart.c \
             arch/x86/host/keyboard.c arch/x86/host/scan_codes.c \
             arch/x86/nested.c arch/x86/control.c arch/x86/host/deadline.c arch/x86/vmx/check.c arch/x86/svm/check.c \
-            arch/x86/vmx/preflight.c arch/x86/svm/preflight.c arch/x86/health.c arch/x86/identity.c
+            arch/x86/vmx/preflight.c arch/x86/svm/preflight.c arch/x86/health.c arch/x86/identity.c arch/x86/speculation.c
 # verge.efi's, of one test that supplies the firmware.
 EFI_HOST_SRC := $(addprefix boot/efi/,console.c files.c memory.c modules.c text.c)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/host/%.o)

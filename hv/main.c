@@ -187,6 +187,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     cpu_health_check();
     make_plan();
     cpu_init_time(early_settings.tsc_hz);
+    cpu_init_speculation(plan.hv.spec_ctrl == HV_SPEC_CTRL_OFF);
     if (!cpu_init_virtualisation(timers[plan.hv.timer.kind]))
         fail();
     const struct switch_costs *costs = vcpu_switch_costs();

@@ -110,6 +110,13 @@ static const struct setting hv_keys[] = {
      .help = "what ends a guest's run at a deadline: the local APIC's timer by a count (oneshot) or by the "
              "TSC itself (deadline; auto: where the CPU can and has no erratum), VT-x's preemption timer, or "
              "a coarse tick of 1 to 100000 Hz as a baseline for measurements"},
+    {.key = "spec-ctrl",
+     .form = "auto|off",
+     .standard = "auto",
+     .example = "spec-ctrl=auto",
+     CHOICE(spec_ctrl),
+     AT_BOOT,
+     .help = "measures against speculative execution: what the CPU enumerates and needs, or none"},
     {.key = "slice",
      .form = "DURATION",
      .standard = "10ms",

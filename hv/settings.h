@@ -13,6 +13,7 @@ enum hv_exact { HV_EXACT_AUTO, HV_EXACT_ON, HV_EXACT_OFF };
 enum hv_onexit { HV_ONEXIT_POWEROFF, HV_ONEXIT_REBOOT, HV_ONEXIT_HALT, HV_ONEXIT_STAY };
 enum hv_serial { HV_SERIAL_COM1, HV_SERIAL_COM2, HV_SERIAL_NONE, HV_SERIAL_AUTO };
 enum hv_display { HV_DISPLAY_AUTO, HV_DISPLAY_TEXT, HV_DISPLAY_OFF };
+enum hv_spec_ctrl { HV_SPEC_CTRL_AUTO, HV_SPEC_CTRL_OFF };
 enum hv_timer { HV_TIMER_AUTO, HV_TIMER_ONESHOT, HV_TIMER_DEADLINE, HV_TIMER_PREEMPT, HV_TIMER_PERIODIC };
 
 struct timer_settings {
@@ -21,14 +22,15 @@ struct timer_settings {
 };
 
 struct hv_settings {
-    uint8_t exact;    /* enum hv_exact */
-    uint8_t console;  /* enum hv_serial, never auto: where guests' bytes go */
-    uint8_t log;      /* enum hv_serial: where Verge's lines go; auto: COM2 if there is one, else COM1 */
-    uint8_t loglevel; /* enum log_level */
-    uint8_t display;  /* enum hv_display: the host's screen as a further console */
-    uint8_t onexit;   /* enum hv_onexit */
-    uint8_t screen;   /* 1: the guests' text screens go to the log at the end */
-    uint8_t noreboot; /* 1: a panic halts */
+    uint8_t exact;     /* enum hv_exact */
+    uint8_t console;   /* enum hv_serial, never auto: where guests' bytes go */
+    uint8_t log;       /* enum hv_serial: where Verge's lines go; auto: COM2 if there is one, else COM1 */
+    uint8_t loglevel;  /* enum log_level */
+    uint8_t display;   /* enum hv_display: the host's screen as a further console */
+    uint8_t onexit;    /* enum hv_onexit */
+    uint8_t spec_ctrl; /* enum hv_spec_ctrl */
+    uint8_t screen;    /* 1: the guests' text screens go to the log at the end */
+    uint8_t noreboot;  /* 1: a panic halts */
     struct com_settings com[HOST_SERIAL_PORTS];
     struct timer_settings timer;
     uint64_t perturb_seed; /* 0: off */

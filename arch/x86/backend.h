@@ -118,6 +118,8 @@ struct backend {
     void (*switch_hands)(struct vcpu *from, struct vcpu *to);
     /* The local APIC's timer is in TSC-deadline mode: entries arm it so. */
     void (*use_deadlines)(void);
+    /* Entries and exits do what guard_flags says (speculation.h), in either mode. After use_deadlines(). */
+    void (*use_guards)(void);
     void (*hold_host)(void);
     void (*release_host)(void);
     void (*enter)(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);

@@ -8,6 +8,7 @@
 #include "arch/x86/host/lapic.h"
 #include "arch/x86/host/oneshot.h"
 #include "arch/x86/identity.h"
+#include "arch/x86/speculation.h"
 #include "arch/x86/trap.h"
 #include "lib/log.h"
 
@@ -112,6 +113,11 @@ static bool start_timer(enum cpu_timer timer)
     return true;
 }
 
+void cpu_init_speculation(bool off)
+{
+    speculation_init(off);
+}
+
 bool cpu_init_virtualisation(enum cpu_timer timer)
 {
     if (!host_lapic_init()) {
@@ -122,6 +128,9 @@ bool cpu_init_virtualisation(enum cpu_timer timer)
     if (!start_timer(timer))
         return false;
     hands_enable();
+    speculation_enable();
+    if (speculation.guards)
+        cpu_backend.use_guards();
     if (!cpu_backend.enable())
         return false;
     if (timer == CPU_TIMER_PREEMPTION)

@@ -2,6 +2,7 @@
 #include "arch/x86/hands.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
+#include "arch/x86/speculation.h"
 #include "lib/string.h"
 
 #define MSR_PRED_CMD  0x49u
@@ -19,7 +20,7 @@
 #define XCR0_SWITCHED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
 
 static uint64_t host_xcr0; /* 0: no XSAVE */
-static bool has_tsc_aux, has_predictor_barrier;
+static bool has_tsc_aux;
 
 static void write_xcr0(uint64_t value)
 {
@@ -47,8 +48,6 @@ void hands_enable(void)
 {
     enable_extended_state();
     has_tsc_aux = cpuid(0x80000001, 0).edx & BIT(27);
-    has_predictor_barrier = (cpuid(0x80000000, 0).eax >= 0x80000008 && cpuid(0x80000008, 0).ebx & BIT(12)) ||
-                            (cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & BIT(26));
 }
 
 void hands_create(struct hands *hands)
@@ -116,7 +115,7 @@ void hands_load(const struct hands *hands)
 
 void hands_forget_branches(void)
 {
-    if (has_predictor_barrier)
+    if (speculation.ibpb)
         wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
 }
 

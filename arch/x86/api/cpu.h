@@ -97,6 +97,9 @@ const char *cpu_backend_name(void);
 /* Measures or takes over the TSC rate; override_hz 0: measure. Logs the rate with its error interval. */
 void cpu_init_time(uint64_t override_hz);
 
+/* Chooses the measures against speculative execution that this CPU needs and logs a line; `off`: none. */
+void cpu_init_speculation(bool off);
+
 /* What ends a guest's run at its deadline: the local APIC's timer by a count (one-shot mode) or by the moment
  * (TSC-deadline mode), whichever suits this CPU (auto), or VT-x's preemption timer. */
 enum cpu_timer { CPU_TIMER_AUTO, CPU_TIMER_ONESHOT, CPU_TIMER_DEADLINE, CPU_TIMER_PREEMPTION };

@@ -55,6 +55,7 @@ void svm_vcpu_create(struct vcpu *vcpu, struct nested *nested);
 void svm_vcpu_reset(struct vcpu *vcpu);
 void svm_vcpu_switch(struct vcpu *from, struct vcpu *to);
 void svm_vcpu_use_deadlines(void);
+void svm_vcpu_use_guards(void);
 void svm_vcpu_hold_host(void);
 void svm_vcpu_release_host(void);
 void svm_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);

@@ -6,6 +6,7 @@
 %include "svm_offsets.inc"
 %include "arch/x86/gprs.inc"
 %include "arch/x86/arming.inc"
+%include "arch/x86/guard.inc"
 
 ; Padding that a test build puts into both stretches, to see E and X grow by exactly as much.
 %ifndef EXTRA_ENTRY
@@ -19,6 +20,7 @@ section .text
 bits 64
 global svm_enter
 global svm_enter_deadline
+global svm_enter_guarded
 extern svm_left
 
 ; void svm_enter(struct svm_switch *rdi). Between vcpu_hold_host() and vcpu_release_host(): GIF is clear but while the guest runs; all registers of the guest pass through rdi->gpr. None of the caller's is
@@ -31,17 +33,8 @@ extern svm_left
     LOAD_GPRS rdi + SW_GPR
 %endmacro
 
-; The same with the timer in TSC-deadline mode.
-align 64
-svm_enter_deadline:
-    BEGIN
-    ARM_DEADLINE rdi + SW_ARM_COUNT, svm_enter.armed
-
-align 64
-svm_enter:
-    BEGIN
-    ARM_COUNT rdi + SW_ARM_COUNT, rdi + SW_TIMER_REGISTER
-.armed:
+; From T0 until the caller's stack is back.
+%macro SWITCH 0
     mov rcx, [rdi + SW_VMCB]
     rdtsc                               ; T0
     shl rdx, 32
@@ -72,4 +65,33 @@ svm_enter:
     vmload                              ; RAX                          ; the host's FS, GS, TR: interrupts and this_cpu() work again
     pop rdi
     pop rbp
+%endmacro
+
+; The same with the timer in TSC-deadline mode.
+align 64
+svm_enter_deadline:
+    BEGIN
+    ARM_DEADLINE rdi + SW_ARM_COUNT, svm_enter.armed
+
+align 64
+svm_enter:
+    BEGIN
+    ARM_COUNT rdi + SW_ARM_COUNT, rdi + SW_TIMER_REGISTER
+.armed:
+    SWITCH
     jmp svm_left
+
+; The same for both modes of the timer, with what this CPU needs against speculative execution.
+align 64
+svm_enter_guarded:
+    BEGIN
+    GUARD_ENTRY
+    test byte [rel guard_flags], GUARD_DEADLINE
+    jnz .deadline
+    ARM_COUNT rdi + SW_ARM_COUNT, rdi + SW_TIMER_REGISTER
+.armed:
+    SWITCH
+    GUARD_EXIT
+    jmp svm_left
+.deadline:
+    ARM_DEADLINE rdi + SW_ARM_COUNT, .armed

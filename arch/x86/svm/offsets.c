@@ -1,8 +1,10 @@
 /* Not part of the image: compiled to assembly only, from which the Makefile takes the "OFFSET name value"
  * lines for NASM. */
+#include "arch/x86/speculation.h"
 #include "arch/x86/svm/switch.h"
 
 #define OFFSET(name, type, field) __asm__ volatile("OFFSET " #name " %c0" : : "i"(offsetof(type, field)))
+#define VALUE(name)               __asm__ volatile("OFFSET " #name " %c0" : : "i"(name))
 
 void svm_offsets(void);
 void svm_offsets(void)
@@ -17,4 +19,9 @@ void svm_offsets(void)
     OFFSET(SW_TIMER_REGISTER, struct svm_switch, timer_register);
     OFFSET(SW_ARM_COUNT, struct svm_switch, arm_count);
     OFFSET(VMCB_TSC_OFFSET, struct vmcb, tsc_offset);
+    VALUE(GUARD_VERW);
+    VALUE(GUARD_FLUSH);
+    VALUE(GUARD_IBRS);
+    VALUE(GUARD_FILL_RSB);
+    VALUE(GUARD_DEADLINE);
 }

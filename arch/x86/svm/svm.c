@@ -5,6 +5,7 @@
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/speculation.h"
 #include "arch/x86/svm/backend.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -58,7 +59,7 @@ bool svm_enable(void)
 {
     read_features();
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-    if (cpuid(0x80000000, 0).eax >= 0x80000021 && cpuid(0x80000021, 0).eax & BIT(8))
+    if (speculation.automatic_ibrs)
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | AUTOMATIC_IBRS); /* guests don't steer the monitor's branches */
     wrmsr(MSR_VM_HSAVE_PA, virt_to_phys(phys_alloc_own(PAGE_SIZE)));
 
@@ -104,6 +105,7 @@ const struct backend svm_backend = {
     .reset = svm_vcpu_reset,
     .switch_hands = svm_vcpu_switch,
     .use_deadlines = svm_vcpu_use_deadlines,
+    .use_guards = svm_vcpu_use_guards,
     .hold_host = svm_vcpu_hold_host,
     .release_host = svm_vcpu_release_host,
     .enter = svm_vcpu_enter,

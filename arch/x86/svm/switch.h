@@ -19,6 +19,7 @@ struct svm_switch {
  * returns. */
 void svm_enter(struct svm_switch *state);
 void svm_enter_deadline(struct svm_switch *state); /* the timer is in TSC-deadline mode */
+void svm_enter_guarded(struct svm_switch *state);  /* with guard_flags (speculation.h) */
 
 /* exit.c: the first C code after an exit. */
 void svm_left(struct svm_switch *state);

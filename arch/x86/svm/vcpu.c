@@ -12,6 +12,7 @@
 #include "arch/x86/host/lapic.h"
 #include "arch/x86/host/oneshot.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/speculation.h"
 #include "arch/x86/svm/backend.h"
 #include "arch/x86/svm/svm.h"
 #include "arch/x86/trap.h"
@@ -238,12 +239,21 @@ static bool attend(struct vcpu *vcpu, uint64_t *distance)
 
 /* ---- entering ---- */
 
-/* The entry that may arm the timer: by the timer's mode. */
-static void (*svm_enter_arming)(struct svm_switch *state) = svm_enter;
+/* The entries: one that may arm the timer, by the timer's mode; and one that does not. */
+static struct {
+    void (*arming)(struct svm_switch *state);
+    void (*plain)(struct svm_switch *state);
+} enter_by = {svm_enter, svm_enter};
 
 void svm_vcpu_use_deadlines(void)
 {
-    svm_enter_arming = svm_enter_deadline;
+    enter_by.arming = svm_enter_deadline;
+    guard_flags |= GUARD_DEADLINE;
+}
+
+void svm_vcpu_use_guards(void)
+{
+    enter_by.arming = enter_by.plain = svm_enter_guarded;
 }
 
 /* With GIF clear nothing interrupts the monitor; IF set makes interrupts exit a guest, for which VMRUN sets
@@ -284,7 +294,7 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu, uint64_t
         vcpu->backend->entry.arm_count = oneshot_aim(vcpu, distance);
     }
     place_rest(vcpu->backend, tsc);
-    svm_enter_arming(&vcpu->backend->entry);
+    enter_by.arming(&vcpu->backend->entry);
 }
 
 void svm_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
@@ -294,7 +304,7 @@ void svm_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
         return;
     }
     place_rest(vcpu->backend, tsc);
-    svm_enter(&vcpu->backend->entry);
+    enter_by.plain(&vcpu->backend->entry);
 }
 
 /* ---- for calibration ---- */
@@ -331,7 +341,7 @@ uint64_t svm_bare_run(struct vcpu *vcpu, const struct bare_setting *setting)
     svm_vcpu_hold_host();
     __asm__ volatile("call *%1"
                      : "+D"(state)
-                     : "a"(svm_enter_arming)
+                     : "a"(enter_by.arming)
                      : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",
                        "memory");
     svm_vcpu_release_host();

@@ -85,6 +85,7 @@ void vmx_vcpu_create(struct vcpu *vcpu, struct nested *nested);
 void vmx_vcpu_reset(struct vcpu *vcpu);
 void vmx_vcpu_switch(struct vcpu *from, struct vcpu *to);
 void vmx_vcpu_use_deadlines(void);
+void vmx_vcpu_use_guards(void);
 void vmx_vcpu_hold_host(void);
 void vmx_vcpu_release_host(void);
 void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance);

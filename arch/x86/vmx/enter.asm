@@ -5,6 +5,7 @@
 %include "vmx_offsets.inc"
 %include "arch/x86/gprs.inc"
 %include "arch/x86/arming.inc"
+%include "arch/x86/guard.inc"
 
 ; Padding that a test build puts into both stretches, to see E and X grow by exactly as much.
 %ifndef EXTRA_ENTRY
@@ -21,7 +22,10 @@ global vmx_resume
 global vmx_resume_unarmed
 global vmx_launch_deadline
 global vmx_resume_deadline
+global vmx_launch_guarded
+global vmx_resume_guarded
 global vmx_exit_point
+global vmx_exit_point_guarded
 extern vmx_left
 extern vmx_not_entered
 
@@ -81,8 +85,28 @@ align 64
     ENTER_DEADLINE vmx_launch_deadline, vmx_launch
     ENTER_DEADLINE vmx_resume_deadline, vmx_resume
 
+; The first two for both modes of the timer, with what this CPU needs against speculative execution. Their exits arrive at
+; vmx_exit_point_guarded.
+%macro ENTER_GUARDED 2
 align 64
-vmx_exit_point:
+%1:
+    BEGIN
+    GUARD_ENTRY
+    test byte [rel guard_flags], GUARD_DEADLINE
+    jnz .deadline
+    ARM_COUNT rdi + VX_ARM_COUNT, rdi + VX_TIMER_REGISTER
+.armed:
+    jmp %2.armed
+.deadline:
+    ARM_DEADLINE rdi + VX_ARM_COUNT, %2.armed
+%endmacro
+
+    ENTER_GUARDED vmx_launch_guarded, vmx_launch
+    ENTER_GUARDED vmx_resume_guarded, vmx_resume
+
+%macro EXIT_POINT 1-2
+align 64
+%1:
     push rdx
     push rax
     times EXTRA_EXIT nop
@@ -96,4 +120,9 @@ vmx_exit_point:
     pop qword [rdx + VX_GPR + 2 * 8]
     pop rdi
     pop rbp
+    %2
     jmp vmx_left
+%endmacro
+
+    EXIT_POINT vmx_exit_point
+    EXIT_POINT vmx_exit_point_guarded, GUARD_EXIT

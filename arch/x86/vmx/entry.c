@@ -7,6 +7,7 @@
 #include "arch/x86/api/panic.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/oneshot.h"
+#include "arch/x86/speculation.h"
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/vmx.h"
 #include "lib/log.h"
@@ -190,10 +191,21 @@ static struct {
     void (*resume)(struct vmx_switch *state);
 } enter_arming = {vmx_launch, vmx_resume};
 
+/* One that does not, for a VMCS that has been entered before. */
+static void (*resume_unarmed)(struct vmx_switch *state) = vmx_resume_unarmed;
+
 void vmx_vcpu_use_deadlines(void)
 {
     enter_arming.launch = vmx_launch_deadline;
     enter_arming.resume = vmx_resume_deadline;
+    guard_flags |= GUARD_DEADLINE;
+}
+
+/* arm_count is 0 between two armings, so that the guarded entry serves as the unarmed one, too. */
+void vmx_vcpu_use_guards(void)
+{
+    enter_arming.launch = vmx_launch_guarded;
+    enter_arming.resume = resume_unarmed = vmx_resume_guarded;
 }
 
 /* The last entry by the monitor's word, not the CPU's: a VMLAUNCH that failed is followed by a reset or
@@ -310,7 +322,7 @@ void vmx_vcpu_enter(struct vcpu *vcpu, uint64_t tsc, uint64_t distance)
     CHECK(!registers_changed(backend) && !backend->shadow && !backend->held_shadow);
     write_rip(backend);
     place_rest(backend, tsc);
-    vmx_resume_unarmed(&backend->entry); /* a first entry asks for attention */
+    resume_unarmed(&backend->entry); /* a first entry asks for attention */
 }
 
 /* ---- for calibration ---- */

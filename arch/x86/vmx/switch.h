@@ -20,9 +20,12 @@ void vmx_resume(struct vmx_switch *state);
 void vmx_launch_deadline(struct vmx_switch *state); /* the timer is in TSC-deadline mode */
 void vmx_resume_deadline(struct vmx_switch *state);
 void vmx_resume_unarmed(struct vmx_switch *state); /* without looking at arm_count */
+void vmx_launch_guarded(struct vmx_switch *state); /* with guard_flags (speculation.h) */
+void vmx_resume_guarded(struct vmx_switch *state);
 
 /* Where exits arrive: the VMCS's host RIP. */
 void vmx_exit_point(void);
+void vmx_exit_point_guarded(void);
 
 /* exit.c: the first C code after an exit. */
 void vmx_left(struct vmx_switch *state);

@@ -7,6 +7,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/host/lapic.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/speculation.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/vmx.h"
@@ -86,7 +87,8 @@ static void write_host_state(void)
     vmx_write(VMCS_HOST_SYSENTER_EIP, 0);
     vmx_write(VMCS_HOST_PAT, rdmsr(MSR_PAT));
     vmx_write(VMCS_HOST_EFER, rdmsr(MSR_EFER));
-    vmx_write(VMCS_HOST_RIP, (uint64_t)(uintptr_t)vmx_exit_point);
+    vmx_write(VMCS_HOST_RIP,
+              (uint64_t)(uintptr_t)(speculation.guards ? vmx_exit_point_guarded : vmx_exit_point));
 }
 
 void vmx_vcpu_create(struct vcpu *vcpu, struct nested *nested)

@@ -157,6 +157,7 @@ const struct backend vmx_backend = {
     .reset = vmx_vcpu_reset,
     .switch_hands = vmx_vcpu_switch,
     .use_deadlines = vmx_vcpu_use_deadlines,
+    .use_guards = vmx_vcpu_use_guards,
     .hold_host = vmx_vcpu_hold_host,
     .release_host = vmx_vcpu_release_host,
     .enter = vmx_vcpu_enter,

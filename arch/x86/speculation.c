@@ -1,0 +1,200 @@
+/*
+ * Measures against speculative execution; the contract is in speculation.h. What is left out stands in
+ * docs/hardware.md. Sources: Intel SDM vol. 4, IA32_SPEC_CTRL, IA32_ARCH_CAPABILITIES, IA32_FLUSH_CMD; Intel,
+ * "Speculative Execution Side Channel Mitigations", "Deep Dive: Intel Analysis of L1 Terminal Fault", "Deep
+ * Dive: Intel Analysis of Microarchitectural Data Sampling", "Post-barrier Return Stack Buffer Predictions";
+ * AMD, "Software Techniques for Managing Speculation on AMD Processors"; AMD64 APM vol. 2, "Automatic IBRS".
+ */
+#include "arch/x86/speculation.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/identity.h"
+#include "arch/x86/trap.h"
+#include "lib/fmt.h"
+#include "lib/log.h"
+
+#define MSR_ARCH_CAPABILITIES 0x10Au
+
+/* CPUID 7.0 */
+#define EBX_RTM               BIT(11)
+#define EDX_MD_CLEAR          BIT(10)
+#define EDX_IBRS_IBPB         BIT(26)
+#define EDX_STIBP             BIT(27)
+#define EDX_L1D_FLUSH         BIT(28)
+#define EDX_ARCH_CAPABILITIES BIT(29)
+/* CPUID 7.2 */
+#define EDX_BHI_CTRL BIT(4)
+/* CPUID 80000008h, 80000021h */
+#define AMD_IBPB        BIT(12)
+#define AMD_IBRS        BIT(14)
+#define AMD_STIBP       BIT(15)
+#define AMD_IBRS_ALWAYS BIT(16)
+#define AMD_AUTO_IBRS   BIT(8)
+/* IA32_ARCH_CAPABILITIES */
+#define CAP_RDCL_NO    BIT64(0)
+#define CAP_IBRS_ALL   BIT64(1)
+#define CAP_SKIP_L1DFL BIT64(3)
+#define CAP_MDS_NO     BIT64(5)
+#define CAP_TAA_NO     BIT64(8)
+#define CAP_BHI_NO     BIT64(20)
+#define CAP_PBRSB_NO   BIT64(24)
+#define CAP_RFDS_CLEAR BIT64(28)
+
+struct speculation speculation;
+uint32_t guard_flags, guard_spec_ctrl_guest, guard_spec_ctrl_monitor;
+uint16_t guard_selector = SELECTOR_DATA; /* VERW overwrites buffers where the segment may be written */
+
+static void choose_amd(const struct speculation_facts *f, struct speculation *s)
+{
+    s->enumerated = f->amd8_ebx & (AMD_IBPB | AMD_IBRS | AMD_STIBP) || f->amd21_eax & AMD_AUTO_IBRS;
+    s->ibpb = f->amd8_ebx & AMD_IBPB;
+    s->automatic_ibrs = f->amd21_eax & AMD_AUTO_IBRS;
+    if (f->threads && f->amd8_ebx & AMD_STIBP)
+        s->spec_ctrl |= SPEC_CTRL_STIBP;
+    if (s->automatic_ibrs || !s->enumerated)
+        return; /* it empties the return predictor at each exit, too */
+    s->guards |= GUARD_FILL_RSB;
+    if (f->amd8_ebx & AMD_IBRS_ALWAYS)
+        s->spec_ctrl |= SPEC_CTRL_IBRS;
+    else if (f->amd8_ebx & AMD_IBRS)
+        s->guards |= GUARD_IBRS;
+}
+
+/* What the CPU keeps of memory where a guest could read it. Flushing the cache empties the buffers, too. */
+static uint32_t choose_leaks(const struct speculation_facts *f)
+{
+    uint64_t cap = f->arch_capabilities;
+    bool l1tf = !(cap & (CAP_RDCL_NO | CAP_SKIP_L1DFL));
+    bool taa = f->leaf7_ebx & EBX_RTM && !(cap & CAP_TAA_NO);
+    bool buffers = f->leaf7_edx & EDX_MD_CLEAR && (!(cap & CAP_MDS_NO) || taa || cap & CAP_RFDS_CLEAR);
+
+    if (l1tf && f->leaf7_edx & EDX_L1D_FLUSH)
+        return GUARD_FLUSH;
+    return buffers ? GUARD_VERW : 0;
+}
+
+static void choose_intel(const struct speculation_facts *f, struct speculation *s)
+{
+    uint64_t cap = f->arch_capabilities;
+    bool enhanced = cap & CAP_IBRS_ALL;
+
+    s->enumerated = f->leaf7_edx & (EDX_IBRS_IBPB | EDX_STIBP | EDX_MD_CLEAR | EDX_L1D_FLUSH);
+    s->ibpb = f->leaf7_edx & EDX_IBRS_IBPB;
+    s->guards |= choose_leaks(f);
+    if (f->threads && f->leaf7_edx & EDX_STIBP)
+        s->spec_ctrl |= SPEC_CTRL_STIBP;
+    if (!(f->leaf7_edx & EDX_IBRS_IBPB))
+        return; /* the monitor's branches can be steered whatever its returns do */
+    if (enhanced && f->leaf7_2_edx & EDX_BHI_CTRL && !(cap & CAP_BHI_NO))
+        s->spec_ctrl |= SPEC_CTRL_BHI_DIS;
+    if (enhanced)
+        s->spec_ctrl |= SPEC_CTRL_IBRS;
+    else
+        s->guards |= GUARD_IBRS;
+    if (!enhanced || !(cap & CAP_PBRSB_NO))
+        s->guards |= GUARD_FILL_RSB;
+}
+
+struct speculation speculation_choose(const struct speculation_facts *facts)
+{
+    struct speculation chosen = {0};
+
+    if (facts->amd)
+        choose_amd(facts, &chosen);
+    else if (facts->intel)
+        choose_intel(facts, &chosen);
+    return chosen;
+}
+
+void speculation_describe(const struct speculation *s, char *text, size_t size)
+{
+    const struct {
+        bool on;
+        const char *name;
+    } measures[] = {
+        {s->automatic_ibrs, "automatic IBRS"},
+        {s->spec_ctrl & SPEC_CTRL_IBRS, "IBRS"},
+        {s->guards & GUARD_IBRS, "IBRS at each exit"},
+        {s->spec_ctrl & SPEC_CTRL_BHI_DIS, "BHI_DIS_S"},
+        {s->spec_ctrl & SPEC_CTRL_STIBP, "STIBP"},
+        {s->ibpb, "IBPB between guests"},
+        {s->guards & GUARD_FILL_RSB, "RSB fill at each exit"},
+        {s->guards & GUARD_FLUSH, "L1D flush at each entry"},
+        {s->guards & GUARD_VERW, "VERW at each entry"},
+    };
+    size_t length = 0;
+
+    text[0] = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(measures) && length < size; i++)
+        if (measures[i].on)
+            length +=
+                fmt_snprintf(text + length, size - length, "%s%s", length ? ", " : "", measures[i].name);
+}
+
+/* ---- this machine ---- */
+
+static struct cpuid_result leaf(uint32_t number, uint32_t subleaf)
+{
+    return cpuid(number & 0x80000000, 0).eax >= number ? cpuid(number, subleaf) : (struct cpuid_result){0};
+}
+
+static bool has_threads(bool amd)
+{
+    if (amd)
+        return cpuid(0x80000001, 0).ecx & BIT(22) && leaf(0x8000001E, 0).ebx >> 8 & 0xFF;
+    return (leaf(0xB, 0).ebx & 0xFFFF) > 1;
+}
+
+static struct speculation_facts read_facts(void)
+{
+    struct cpuid_result leaf7 = leaf(7, 0);
+    struct speculation_facts facts = {
+        .amd = cpu_is_amd(),
+        .intel = cpu_is_intel(),
+        .leaf7_ebx = leaf7.ebx,
+        .leaf7_edx = leaf7.edx,
+        .leaf7_2_edx = leaf7.eax >= 2 ? cpuid(7, 2).edx : 0,
+        .amd8_ebx = leaf(0x80000008, 0).ebx,
+        .amd21_eax = leaf(0x80000021, 0).eax,
+    };
+
+    facts.threads = has_threads(facts.amd);
+    if (leaf7.edx & EDX_ARCH_CAPABILITIES && !rdmsr_safe(MSR_ARCH_CAPABILITIES, &facts.arch_capabilities))
+        facts.arch_capabilities = 0;
+    return facts;
+}
+
+static void log_choice(bool off)
+{
+    char text[192];
+
+    speculation_describe(&speculation, text, sizeof text);
+    if (off)
+        log_warning("speculation: no measures (spec-ctrl=off): guests may spy on each other and on Verge");
+    else if (text[0])
+        log_info("speculation: %s", text);
+    else
+        log_info("speculation: %s", speculation.enumerated ? "this CPU needs no measures"
+                                                           : "this CPU enumerates no controls: no measures");
+}
+
+void speculation_init(bool off)
+{
+    struct speculation_facts facts = read_facts();
+
+    speculation = off ? (struct speculation){0} : speculation_choose(&facts);
+#ifdef SPECULATION_FORCED /* a test build runs what its emulator never enumerates */
+    speculation.guards |= SPECULATION_FORCED;
+#endif
+    guard_flags |= speculation.guards;
+    guard_spec_ctrl_guest = speculation.spec_ctrl;
+    guard_spec_ctrl_monitor = speculation.spec_ctrl | SPEC_CTRL_IBRS;
+    log_choice(off);
+}
+
+void speculation_enable(void)
+{
+    uint32_t value = speculation.spec_ctrl | (speculation.guards & GUARD_IBRS ? SPEC_CTRL_IBRS : 0);
+
+    if (value && !wrmsr_safe(MSR_SPEC_CTRL, value))
+        log_warning("speculation: this CPU refuses %x in IA32_SPEC_CTRL", value);
+}

@@ -1,0 +1,278 @@
+/*
+ * Which measures against speculative execution a CPU gets (arch/x86/speculation.c): by what CPUs of these
+ * kinds enumerate with the microcode of 2018 and later; and what is read and written of a fake machine.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include "arch/x86/asm.h"
+#include "arch/x86/speculation.h"
+#include "lib/log.h"
+
+#define RTM        BIT(11)
+#define MD_CLEAR   BIT(10)
+#define IBRS_IBPB  BIT(26)
+#define STIBP      BIT(27)
+#define L1D_FLUSH  BIT(28)
+#define ARCH_CAP   BIT(29)
+#define SSBD       BIT(31)
+#define RDCL_NO    BIT64(0)
+#define IBRS_ALL   BIT64(1)
+#define SKIP_L1DFL BIT64(3)
+#define MDS_NO     BIT64(5)
+#define TAA_NO     BIT64(8)
+#define BHI_NO     BIT64(20)
+#define PBRSB_NO   BIT64(24)
+#define RFDS_CLEAR BIT64(28)
+#define BHI_CTRL   BIT(4)
+#define AUTO_IBRS  BIT(8)
+
+static const struct {
+    const char *name;
+    struct speculation_facts facts;
+    const char *measures;
+} kinds[] = {
+    {"Sandy Bridge before 2018", {.intel = true, .threads = true}, ""},
+    {"Sandy Bridge, microcode of 2019",
+     {.intel = true, .threads = true, .leaf7_edx = MD_CLEAR | IBRS_IBPB | STIBP | L1D_FLUSH | SSBD},
+     "IBRS at each exit, STIBP, IBPB between guests, RSB fill at each exit, L1D flush at each entry"},
+    {"Skylake without threads",
+     {.intel = true,
+      .leaf7_ebx = RTM,
+      .leaf7_edx = MD_CLEAR | IBRS_IBPB | STIBP | L1D_FLUSH | ARCH_CAP | SSBD},
+     "IBRS at each exit, IBPB between guests, RSB fill at each exit, L1D flush at each entry"},
+    {"under a hypervisor that flushes L1 itself",
+     {.intel = true,
+      .leaf7_edx = MD_CLEAR | IBRS_IBPB | L1D_FLUSH | ARCH_CAP,
+      .arch_capabilities = SKIP_L1DFL},
+     "IBRS at each exit, IBPB between guests, RSB fill at each exit, VERW at each entry"},
+    {"Cascade Lake", /* ARCH_CAPABILITIES ABh */
+     {.intel = true,
+      .threads = true,
+      .leaf7_ebx = RTM,
+      .leaf7_edx = MD_CLEAR | IBRS_IBPB | STIBP | L1D_FLUSH | ARCH_CAP | SSBD,
+      .arch_capabilities = 0xAB},
+     "IBRS, STIBP, IBPB between guests, RSB fill at each exit, VERW at each entry"},
+    {"Cascade Lake, TSX off",
+     {.intel = true,
+      .leaf7_edx = MD_CLEAR | IBRS_IBPB | STIBP | L1D_FLUSH | ARCH_CAP | SSBD,
+      .arch_capabilities = 0xAB},
+     "IBRS, IBPB between guests, RSB fill at each exit"},
+    {"Alder Lake, with E cores",
+     {.intel = true,
+      .threads = true,
+      .leaf7_edx = MD_CLEAR | IBRS_IBPB | STIBP | L1D_FLUSH | ARCH_CAP | SSBD,
+      .leaf7_2_edx = BHI_CTRL,
+      .arch_capabilities = RDCL_NO | IBRS_ALL | SKIP_L1DFL | MDS_NO | TAA_NO | RFDS_CLEAR},
+     "IBRS, BHI_DIS_S, STIBP, IBPB between guests, RSB fill at each exit, VERW at each entry"},
+    {"one that has it all in hardware",
+     {.intel = true,
+      .leaf7_edx = MD_CLEAR | IBRS_IBPB | STIBP | L1D_FLUSH | ARCH_CAP | SSBD,
+      .leaf7_2_edx = BHI_CTRL,
+      .arch_capabilities = RDCL_NO | IBRS_ALL | SKIP_L1DFL | MDS_NO | TAA_NO | BHI_NO | PBRSB_NO},
+     "IBRS, IBPB between guests"},
+    {"Goldmont: MDS_NO and no L1D_FLUSH",
+     {.intel = true,
+      .leaf7_edx = IBRS_IBPB | STIBP | ARCH_CAP,
+      .arch_capabilities = RDCL_NO | SKIP_L1DFL | MDS_NO},
+     "IBRS at each exit, IBPB between guests, RSB fill at each exit"},
+    {"Bulldozer", {.amd = true}, ""},
+    {"Zen", {.amd = true, .threads = true, .amd8_ebx = 0x1007}, "IBPB between guests, RSB fill at each exit"},
+    {"Zen 2",
+     {.amd = true, .threads = true, .amd8_ebx = 0x018CF757},
+     "IBRS at each exit, STIBP, IBPB between guests, RSB fill at each exit"},
+    {"Zen 3 without threads",
+     {.amd = true, .amd8_ebx = 0x111EF657},
+     "IBRS at each exit, IBPB between guests, RSB fill at each exit"},
+    {"AMD with IBRS always on",
+     {.amd = true, .amd8_ebx = BIT(12) | BIT(14) | BIT(16)},
+     "IBRS, IBPB between guests, RSB fill at each exit"},
+    {"Zen 4",
+     {.amd = true, .threads = true, .amd8_ebx = 0x791EF257, .amd21_eax = AUTO_IBRS},
+     "automatic IBRS, STIBP, IBPB between guests"},
+    {"another maker", {.leaf7_edx = UINT32_MAX, .amd8_ebx = UINT32_MAX}, ""},
+};
+
+static void test_kinds(void **state)
+{
+    char text[192];
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        struct speculation chosen = speculation_choose(&kinds[i].facts);
+
+        speculation_describe(&chosen, text, sizeof text);
+        if (strcmp(text, kinds[i].measures) != 0)
+            fail_msg("%s: %s", kinds[i].name, text);
+        assert_int_equal(chosen.enumerated, kinds[i].measures[0] != 0);
+    }
+}
+
+/* Flushing the L1 cache does what VERW does; IBRS is not both for good and at each exit. */
+static void test_nothing_is_done_twice(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 1u << 16; i++) {
+        struct speculation_facts facts = {.intel = true,
+                                          .threads = i & 1,
+                                          .leaf7_ebx = i & 2 ? RTM : 0,
+                                          .leaf7_edx = (i & 4 ? MD_CLEAR : 0) | (i & 8 ? IBRS_IBPB : 0) |
+                                                       (i & 16 ? STIBP : 0) | (i & 32 ? L1D_FLUSH : 0),
+                                          .leaf7_2_edx = i & 64 ? BHI_CTRL : 0,
+                                          .arch_capabilities =
+                                              (i & 128 ? RDCL_NO : 0) | (i & 256 ? IBRS_ALL : 0) |
+                                              (i & 512 ? SKIP_L1DFL : 0) | (i & 1024 ? MDS_NO : 0) |
+                                              (i & 2048 ? TAA_NO : 0) | (i & 4096 ? BHI_NO : 0) |
+                                              (i & 8192 ? PBRSB_NO : 0) | (i & 16384 ? RFDS_CLEAR : 0)};
+        struct speculation s = speculation_choose(&facts);
+
+        assert_false(s.guards & GUARD_VERW && s.guards & GUARD_FLUSH);
+        assert_false(s.guards & GUARD_IBRS && s.spec_ctrl & (SPEC_CTRL_IBRS | SPEC_CTRL_BHI_DIS));
+        /* only what is enumerated is ever used */
+        assert_true(!(s.guards & GUARD_VERW) || facts.leaf7_edx & MD_CLEAR);
+        assert_true(!(s.guards & GUARD_FLUSH) || facts.leaf7_edx & L1D_FLUSH);
+        assert_true(!(s.guards & GUARD_IBRS || s.spec_ctrl & SPEC_CTRL_IBRS || s.ibpb) ||
+                    facts.leaf7_edx & IBRS_IBPB);
+        assert_true(!(s.spec_ctrl & SPEC_CTRL_STIBP) || facts.leaf7_edx & STIBP);
+    }
+}
+
+/* ---- a machine ---- */
+
+static struct {
+    bool intel, capabilities_fault, spec_ctrl_faults;
+    uint32_t leaf7_edx, leaf7_2_edx, threads;
+    uint64_t capabilities, spec_ctrl;
+    unsigned spec_ctrl_writes;
+} chip;
+static char said[512];
+
+static void hear(void *opaque, enum log_level level, const char *line)
+{
+    (void)opaque;
+    (void)level;
+    strncpy(said, line, sizeof said - 1);
+}
+
+struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid_result r = {0};
+
+    if (leaf == 0)
+        r = (struct cpuid_result){.eax = 0x16, .ebx = chip.intel ? 0x756E6547 : 0x68747541};
+    else if (leaf == 7 && subleaf == 0)
+        r = (struct cpuid_result){.eax = 2, .edx = chip.leaf7_edx};
+    else if (leaf == 7)
+        r = (struct cpuid_result){.edx = chip.leaf7_2_edx};
+    else if (leaf == 0xB)
+        r = (struct cpuid_result){.ebx = chip.threads};
+    else if (leaf == 0x80000000)
+        r = (struct cpuid_result){.eax = chip.intel ? 0x80000008 : 0x80000021};
+    else if (leaf == 0x80000001)
+        r = (struct cpuid_result){.ecx = BIT(22)};
+    else if (leaf == 0x80000008)
+        r = (struct cpuid_result){.ebx = chip.intel ? 0 : 0x018CF757};
+    else if (leaf == 0x8000001E)
+        r = (struct cpuid_result){.ebx = (chip.threads - 1) << 8};
+    return r;
+}
+
+bool rdmsr_safe(uint32_t index, uint64_t *value)
+{
+    assert_int_equal(index, 0x10A);
+    *value = chip.capabilities;
+    return !chip.capabilities_fault;
+}
+
+bool wrmsr_safe(uint32_t index, uint64_t value)
+{
+    assert_int_equal(index, MSR_SPEC_CTRL);
+    chip.spec_ctrl = value;
+    chip.spec_ctrl_writes++;
+    return !chip.spec_ctrl_faults;
+}
+
+static void start(bool intel)
+{
+    memset(&chip, 0, sizeof chip);
+    chip.intel = intel;
+    chip.threads = 2;
+    guard_flags = 0;
+    said[0] = 0;
+    log_set_sink(hear, NULL);
+    log_set_level(LOG_INFO);
+}
+
+static void test_intel_machine(void **state)
+{
+    (void)state;
+    start(true);
+    chip.leaf7_edx = MD_CLEAR | IBRS_IBPB | STIBP | ARCH_CAP;
+    chip.leaf7_2_edx = BHI_CTRL;
+    chip.capabilities = RDCL_NO | IBRS_ALL | MDS_NO;
+    speculation_init(false);
+    assert_string_equal(said,
+                        "speculation: IBRS, BHI_DIS_S, STIBP, IBPB between guests, RSB fill at each exit");
+    speculation_enable();
+    assert_true(chip.spec_ctrl == (SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_BHI_DIS));
+    assert_int_equal(guard_flags, GUARD_FILL_RSB);
+    chip.capabilities_fault = true; /* then nothing is taken for granted */
+    guard_flags = GUARD_DEADLINE;
+    speculation_init(false);
+    speculation_enable();
+    assert_true(chip.spec_ctrl == (SPEC_CTRL_IBRS | SPEC_CTRL_STIBP));
+    assert_int_equal(guard_flags, GUARD_DEADLINE | GUARD_VERW | GUARD_IBRS | GUARD_FILL_RSB);
+    assert_int_equal(guard_spec_ctrl_guest, SPEC_CTRL_STIBP);
+    assert_int_equal(guard_spec_ctrl_monitor, SPEC_CTRL_STIBP | SPEC_CTRL_IBRS);
+}
+
+static void test_amd_machine(void **state)
+{
+    (void)state;
+    start(false);
+    speculation_init(false);
+    assert_string_equal(said, "speculation: IBRS at each exit, STIBP, IBPB between guests, RSB fill at each "
+                              "exit");
+    chip.threads = 1;
+    speculation_init(false);
+    assert_null(strstr(said, "STIBP"));
+}
+
+static void test_nothing_enumerated(void **state)
+{
+    (void)state;
+    start(true);
+    speculation_init(false);
+    speculation_enable();
+    assert_string_equal(said, "speculation: this CPU enumerates no controls: no measures");
+    assert_int_equal(chip.spec_ctrl_writes, 0);
+    assert_int_equal(guard_flags, 0);
+}
+
+static void test_off(void **state)
+{
+    (void)state;
+    start(false);
+    speculation_init(true);
+    speculation_enable();
+    assert_non_null(strstr(said, "no measures (spec-ctrl=off)"));
+    assert_int_equal(chip.spec_ctrl_writes, 0);
+    assert_true(guard_flags == 0 && !speculation.ibpb && !speculation.automatic_ibrs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_nothing_is_done_twice),
+        cmocka_unit_test(test_intel_machine),
+        cmocka_unit_test(test_amd_machine),
+        cmocka_unit_test(test_nothing_enumerated),
+        cmocka_unit_test(test_off),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
