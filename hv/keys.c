@@ -3,6 +3,7 @@
 #include "arch/x86/api/cpu.h"
 #include "hv/console.h"
 #include "hv/ledger.h"
+#include "hv/report.h"
 #include "hv/trace.h"
 #include "hv/vm.h"
 
@@ -77,6 +78,12 @@ static void show_trace(struct vm *vm)
     trace_show(32);
 }
 
+static void show_report(struct vm *vm)
+{
+    (void)vm;
+    report_show();
+}
+
 static void raise_nmi(struct vm *vm)
 {
     if (vm->state == VM_ENDED || vm->state == VM_KEPT) {
@@ -94,9 +101,13 @@ static void ask_quit(struct vm *vm)
 }
 
 static const struct key keys[] = {
-    {'h', "this help", show_help},           {'n', "input to the next guest", next_guest},
-    {'t', "clocks and ledger", show_clocks}, {'r', "registers of the guest in focus", show_registers},
-    {'d', "last trace records", show_trace}, {'i', "an NMI to the guest in focus", raise_nmi},
+    {'h', "this help", show_help},
+    {'n', "input to the next guest", next_guest},
+    {'t', "clocks and ledger", show_clocks},
+    {'r', "registers of the guest in focus", show_registers},
+    {'d', "last trace records", show_trace},
+    {'i', "an NMI to the guest in focus", raise_nmi},
+    {'m', "this machine, as a report to send", show_report},
     {'x', "quit Verge", ask_quit},
 };
 

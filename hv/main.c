@@ -17,6 +17,7 @@
 #include "hv/console.h"
 #include "hv/ledger.h"
 #include "hv/perturb.h"
+#include "hv/report.h"
 #include "hv/run.h"
 #include "hv/trace.h"
 #include "hv/vm.h"
@@ -211,6 +212,9 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     run.coarse = plan.hv.timer.kind == HV_TIMER_PERIODIC;
     if (early_settings.display != HV_DISPLAY_OFF && host_keyboard_open())
         log_debug("keyboard: PS/2");
+    report_init(&boot_info);
+    if (!boot_info.module_count)
+        report_show(); /* the built-in guest runs: somebody tries this machine */
     console_start();
     ledger_book(LEDGER_BOOT, host_tsc());
     unsigned code = run_all(&run);

@@ -95,6 +95,13 @@ static bool choose_deadlines(enum cpu_timer timer)
     return wanted || !missing;
 }
 
+static const char *timer_name;
+
+const char *cpu_timer_name(void)
+{
+    return timer_name;
+}
+
 static bool start_timer(enum cpu_timer timer)
 {
     if (timer == CPU_TIMER_DEADLINE && !host_lapic_has_deadlines()) {
@@ -108,7 +115,8 @@ static bool start_timer(enum cpu_timer timer)
     }
     if (by_deadline)
         cpu_backend.use_deadlines();
-    log_info("timer: the local APIC's in %s mode, %'llu Hz", by_deadline ? "TSC-deadline" : "one-shot",
+    timer_name = by_deadline ? "TSC-deadline" : "one-shot";
+    log_info("timer: the local APIC's in %s mode, %'llu Hz", timer_name,
              (unsigned long long)host_oneshot.ticks_hz);
     return true;
 }

@@ -11,6 +11,7 @@
 #include "arch/x86/api/serial.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/acpi.h"
+#include "lib/fmt.h"
 #include "lib/log.h"
 
 #define PORT_DEBUG_EXIT    0xF4
@@ -39,9 +40,29 @@ static const void *map_at_boot(void *opaque, uint64_t address, uint64_t size)
     return address < BOOT_MAP_END && size <= BOOT_MAP_END - address ? phys_to_virt(address) : NULL;
 }
 
-static void show_tables(void)
+static unsigned enabled_cpus(void)
 {
     unsigned cpus = 0;
+
+    for (unsigned i = 0; i < acpi.cpu_count; i++)
+        cpus += acpi.cpus[i].enabled;
+    return cpus;
+}
+
+void machine_describe(char *text, size_t size)
+{
+    if (acpi.found)
+        fmt_snprintf(text, size, "ACPI: CPUs %u, %sHPET, %sPM timer, S5 %s, %sreset register%s%s",
+                     enabled_cpus(), acpi.hpet_base ? "" : "no ", acpi.pm_timer_port ? "" : "no ",
+                     acpi.s5_known ? "known" : "unknown", acpi.reset_known ? "" : "no ",
+                     acpi.iommu ? ", " : "", acpi.iommu ? acpi.iommu : "");
+    else
+        fmt_snprintf(text, size, "no ACPI");
+}
+
+static void show_tables(void)
+{
+    unsigned cpus = enabled_cpus();
 
     log_info(
         "ACPI: HPET at %llx, PM timer at port %x, PM1 control at ports %x and %x, S5 %s, reset register %s",
@@ -52,8 +73,6 @@ static void show_tables(void)
                   (unsigned long long)acpi.mcfg_base, acpi.mcfg_first_bus, acpi.mcfg_last_bus);
     if (acpi.iommu)
         log_info("ACPI: the machine has an IOMMU (%s): not used", acpi.iommu);
-    for (unsigned i = 0; i < acpi.cpu_count; i++)
-        cpus += acpi.cpus[i].enabled;
     if (cpus)
         log_info("ACPI: %u CPU%s; 1 is used", cpus, cpus == 1 ? "" : "s");
 }

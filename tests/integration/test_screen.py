@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import at_entry
 import harness
 from test_media import DISK, FIRMWARE, needs_grub, needs_uefi
 from timing import build_guests
@@ -29,7 +30,7 @@ class Watched:
     def __init__(self, directory, *options):
         self.directory = directory
         path = os.path.join(directory, "monitor")
-        self.process = subprocess.Popen([*MACHINE, "-monitor", f"unix:{path},server,nowait", *options])
+        self.process = self.start("-monitor", f"unix:{path},server,nowait", *options)
         deadline = time.monotonic() + PATIENCE
         while not os.path.exists(path) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -37,6 +38,9 @@ class Watched:
         self.monitor.settimeout(PATIENCE)
         self.monitor.connect(path)
         self.answer()
+
+    def start(self, *options):
+        return subprocess.Popen([*MACHINE, *options])
 
     def __enter__(self):
         return self
@@ -95,6 +99,16 @@ class Watched:
         return None
 
 
+class Panicking(Watched):
+    """Meets an undefined opcode where the guests would be run."""
+
+    def start(self, *options):
+        machine = at_entry.Machine(self.directory, *options)
+        machine.write(at_entry.symbol("run_all"), b"\x0F\x0B")
+        machine.stub.demand("D")
+        return machine.process
+
+
 @pytest.fixture(scope="module", autouse=True)
 def image():
     build_guests()
@@ -114,6 +128,33 @@ def test_vga_text_without_a_serial_port(tmp_path):
     assert re.search(r"vg: Verge \S+ \(\w+\), AMD SVM", text), text
 
 
+def test_a_panic_stays(tmp_path):
+    """Nothing powers the machine off or resets it; the exit port would end QEMU."""
+    with Panicking(tmp_path, "-vga", "std", "-append", "noreboot") as machine:
+        text = machine.wait_for(machine.text_screen, r"PANIC: unexpected exception 6")
+        time.sleep(5)
+        assert machine.process.poll() is None
+        text = machine.text_screen()
+    assert "PANIC: unexpected exception 6" in text and "run_all" in text, text
+
+
+@pytest.mark.parametrize("cpu,reason", [
+    ("qemu64,-svm", 'this CPU has no AMD SVM, or the firmware hides it: enable "SVM Mode"'),
+    ("qemu64", "this CPU's SVM has no nested paging (NPT), which Verge needs"),
+    ("qemu64,-lm", "this CPU has no 64-bit long mode with NX; Verge can't run here."),
+])
+def test_why_it_cannot_run(tmp_path, cpu, reason):
+    """One line on each console, and it stays there."""
+    with Watched(tmp_path, "-vga", "std", "-cpu", cpu, "-serial", f"file:{tmp_path}/log",
+                 "-kernel", os.path.join(harness.ROOT, "build/verge.elf32")) as machine:
+        machine.wait_for(machine.text_screen, "can't run")
+        time.sleep(2)
+        assert machine.process.poll() is None
+        shown, log = machine.text_screen().replace("\n", " "), harness.read_text(tmp_path / "log")
+    assert reason in log, log
+    assert reason.replace(" ", "") in shown.replace(" ", ""), shown
+
+
 def press(machine, *keys):
     for key in keys:
         machine.command(f"sendkey {key}")
@@ -125,8 +166,15 @@ def test_keyboard(tmp_path):
         machine.wait_for(machine.text_screen, r"clock s=1 pit=")
         press(machine, "ctrl-a", "h")
         machine.wait_for(machine.text_screen, r"Ctrl-A x: quit Verge")
+        press(machine, "ctrl-a", "m")
+        text = machine.wait_for(machine.text_screen, r"vm0: [1-9][\d,]* timer events(.|\n)*---- to here ----")
         press(machine, "ctrl-a", "x")
         machine.process.wait(timeout=PATIENCE)
+    report = re.sub(r"\s", "", text.split("copy from here ----")[-1])  # lines are broken at the screen's edge
+    for line in (r"Verge \S+ \(\w+\), from qemu", r"QEMU Virtual CPU .*, signature 60fb1, microcode \w+, under a hypervisor",
+                 r"AMD SVM, TSC [\d,]+ Hz, timer one-shot", r"511 MB RAM, ACPI: CPUs 1, HPET, PM timer, S5 known, reset register",
+                 r"E=\d+ X=\d+ spread=\d+, recalibrated \d+ times", r"vm0: [\d,]+ timer events, [\d,]+ late \(worst \d+\), exact"):
+        assert re.search(line.replace(" ", ""), report), (line, report)
 
 
 @needs_grub

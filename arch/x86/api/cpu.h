@@ -63,6 +63,11 @@ static inline void cpu_relax(void)
 }
 #endif
 
+/* For a report: this CPU by its names, "under a hypervisor" where it is; and how its timer is used, once
+ * cpu_init_virtualisation() has chosen. */
+void cpu_describe(char *text, size_t size);
+const char *cpu_timer_name(void);
+
 /* Sets the one-shot for the idle loop: its interrupt comes `host_cycles` from now, within the timer's grain.
  */
 void cpu_set_timer(uint64_t host_cycles);

@@ -7,6 +7,9 @@
 /* Stops this CPU for good. */
 _Noreturn void machine_halt(void);
 
+/* For a report: what machine_read_tables() found, in words. */
+void machine_describe(char *text, size_t size);
+
 /*
  * Reads the ACPI tables for what is below, the TSC's measurement and serial.h, and logs what they say. While
  * the boot page tables, which show the first 4 GB, are active and before any memory is given out: the
