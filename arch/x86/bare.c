@@ -1,5 +1,6 @@
 /* The bare guest; the contract is in bare.h. */
 #include "arch/x86/bare.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "lib/string.h"
@@ -10,11 +11,11 @@
 #define GPA_VECTORS 0x0000u /* interrupt vector table, its last entries unused */
 #define GPA_CODE    0x1000u
 
-struct vcpu bare_vcpu;
-uint64_t bare_total, bare_reading;
+PER_CPU struct vcpu bare_vcpu;
+PER_CPU uint64_t bare_total, bare_reading;
 
-static struct nested nested;
-static uint8_t *code;
+static PER_CPU struct nested nested;
+static PER_CPU uint8_t *code;
 
 static const uint8_t rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0xA2}; /* RDTSC; CPUID */
 static const uint8_t only_exit[] = {0x0F, 0xA2};

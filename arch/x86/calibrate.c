@@ -5,6 +5,7 @@
  * constant of some CPU. Runs at boot on each CPU, interrupts off. The timers: calibrate_timer.c.
  */
 #include "arch/x86/calibrate.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/bare.h"
 #include "arch/x86/host/oneshot.h"
 #include "lib/log.h"
@@ -12,7 +13,7 @@
 #define NOPS         1000
 #define EVENT_PROBES 16
 
-static int64_t rdtsc_cost;
+static PER_CPU int64_t rdtsc_cost;
 
 static const uint8_t rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0xA2};                   /* RDTSC; CPUID */
 static const uint8_t rdtsc_rdtsc_exit[] = {0x0F, 0x31, 0x0F, 0x31, 0x0F, 0xA2}; /* RDTSC; RDTSC; CPUID */

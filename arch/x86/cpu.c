@@ -9,6 +9,7 @@
 #include "arch/x86/host/oneshot.h"
 #include "arch/x86/identity.h"
 #include "arch/x86/speculation.h"
+#include "arch/x86/start_cpu.h"
 #include "arch/x86/trap.h"
 #include "lib/log.h"
 
@@ -96,6 +97,7 @@ static bool choose_deadlines(enum cpu_timer timer)
 }
 
 static const char *timer_name;
+static bool by_preemption; /* timer=preempt */
 
 const char *cpu_timer_name(void)
 {
@@ -126,6 +128,23 @@ void cpu_init_speculation(bool off)
     speculation_init(off);
 }
 
+/* What each CPU does for itself once the local APIC's timer is known. */
+static bool enable_here(void)
+{
+    preemption_timer.spared = PREEMPTION_UNUSED;
+    hands_enable();
+    speculation_enable();
+    if (!cpu_backend.enable())
+        return false;
+    if (by_preemption)
+        preemption_timer.spared = PREEMPTION_ALWAYS;
+    if (by_preemption && !preemption_timer.present) {
+        log_error("timer=preempt: this CPU has no VMX preemption timer that works; use timer=oneshot");
+        return false;
+    }
+    return calibrate();
+}
+
 bool cpu_init_virtualisation(enum cpu_timer timer)
 {
     if (!host_lapic_init()) {
@@ -135,19 +154,29 @@ bool cpu_init_virtualisation(enum cpu_timer timer)
     }
     if (!start_timer(timer))
         return false;
-    hands_enable();
-    speculation_enable();
     if (speculation.guards)
         cpu_backend.use_guards();
-    if (!cpu_backend.enable())
-        return false;
-    if (timer == CPU_TIMER_PREEMPTION)
-        preemption_timer.spared = PREEMPTION_ALWAYS;
-    if (timer == CPU_TIMER_PREEMPTION && !preemption_timer.present) {
-        log_error("timer=preempt: this CPU has no VMX preemption timer that works; use timer=oneshot");
+    by_preemption = timer == CPU_TIMER_PREEMPTION;
+    return enable_here();
+}
+
+bool cpu_join(void)
+{
+    unsigned id = this_cpu()->id;
+    const char *reason = cpu_backend.preflight();
+
+    if (reason)
+        log_warning("cpu%u: %s", id, reason);
+    cpu_health_check();
+    oneshot_init_here();
+    if (reason || !enable_here()) {
+        log_warning("cpu%u can't run guests", id);
         return false;
     }
-    return calibrate();
+    const struct switch_costs *costs = vcpu_switch_costs();
+    log_info("cpu%u: E=%llu X=%llu spread=%llu", id, (unsigned long long)costs->entry,
+             (unsigned long long)costs->exit_instruction, (unsigned long long)costs->spread);
+    return true;
 }
 
 bool cpu_machine_check_waits(void)

@@ -1,11 +1,12 @@
 /* The figures of a world switch: what the calibration measured, and what becomes of them. Contract:
  * backend.h. */
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/backend.h"
 #include "arch/x86/host/oneshot.h"
 
-struct switch_figures figures;
-struct preemption_timer preemption_timer = {.spared = PREEMPTION_UNUSED};
-static uint64_t recalibrations;
+PER_CPU struct switch_figures figures;
+PER_CPU struct preemption_timer preemption_timer;
+static PER_CPU uint64_t recalibrations;
 
 void figures_account(struct exit *exit, enum exit_class class, int64_t entry_cost, bool inject, bool telling)
 {
@@ -23,7 +24,7 @@ void figures_account(struct exit *exit, enum exit_class class, int64_t entry_cos
     exit->consumed = run_total - (uint64_t)overhead;
 }
 
-static struct switch_costs public_costs;
+static PER_CPU struct switch_costs public_costs;
 
 const struct switch_costs *vcpu_switch_costs(void)
 {

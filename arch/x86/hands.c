@@ -1,5 +1,6 @@
 /* Registers that change hands with the CPU; the contract is in hands.h. */
 #include "arch/x86/hands.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/speculation.h"
@@ -19,8 +20,8 @@
 /* what the guests' CPUID offers (guest/cpuid_build.c) */
 #define XCR0_SWITCHED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
 
-static uint64_t host_xcr0; /* 0: no XSAVE */
-static bool has_tsc_aux;
+static PER_CPU uint64_t host_xcr0; /* 0: no XSAVE */
+static PER_CPU bool has_tsc_aux;
 
 static void write_xcr0(uint64_t value)
 {

@@ -7,10 +7,11 @@
 #include "boot/boot_info.h"
 #include "lib/string.h"
 
-extern char image_start[], text_end[], rodata_end[], image_end[];
+extern char image_start[], text_end[], rodata_end[], per_cpu_start[], per_cpu_end[], image_end[];
 extern char boot_stack_guard[], nmi_stack_guard[], df_stack_guard[], mc_stack_guard[];
 
-static uint64_t *top_table;
+static uint64_t *top_table; /* of the boot CPU */
+static uint64_t image_base;
 
 void *phys_to_virt(uint64_t address)
 {
@@ -39,10 +40,9 @@ static uint64_t *next_table(uint64_t *entry)
     return phys_to_virt(*entry & PTE_ADDRESS);
 }
 
-/* Maps one page of 4 KB (level 1), 2 MB (2) or 1 GB (3). */
-static void map_page(uint64_t virtual, uint64_t physical, unsigned level, uint64_t flags)
+/* Maps one page of 4 KB (level 1), 2 MB (2) or 1 GB (3), beginning at a top table. */
+static void map_page(uint64_t *table, uint64_t virtual, uint64_t physical, unsigned level, uint64_t flags)
 {
-    uint64_t *table = top_table;
 
     for (unsigned at = 4; at > level; at--)
         table = next_table(&table[virtual >> (12 + 9 * (at - 1)) & 511]);
@@ -63,25 +63,29 @@ static void map_range(uint64_t virtual, uint64_t physical, uint64_t size, uint64
         else if (!((virtual | physical) & (PAGE_SIZE_2M - 1)) && size >= PAGE_SIZE_2M)
             level = 2;
         uint64_t step = UINT64_C(1) << (12 + 9 * (level - 1));
-        map_page(virtual, physical, level, flags);
+        map_page(top_table, virtual, physical, level, flags);
         virtual += step;
         physical += step;
         size -= step;
     }
 }
 
-static void map_image(const struct boot_info *info)
+/* The image as one CPU sees it, whose own part stands at `own`. */
+static void map_image(uint64_t *top, uint64_t own)
 {
     const char *guards[] = {boot_stack_guard, nmi_stack_guard, df_stack_guard, mc_stack_guard};
 
     for (char *page = image_start; page < image_end; page += PAGE_SIZE) {
         uint64_t flags = page < text_end ? 0 : page < rodata_end ? PTE_NX : PTE_NX | PTE_W;
+        uint64_t physical = image_base + (uint64_t)(page - image_start);
         bool guard = false;
 
+        if (page >= per_cpu_start && page < per_cpu_end)
+            physical = own + (uint64_t)(page - per_cpu_start);
         for (unsigned i = 0; i < ARRAY_SIZE(guards); i++)
             guard |= page == guards[i];
         if (!guard)
-            map_page((uint64_t)(uintptr_t)page, info->image_base + (uint64_t)(page - image_start), 1, flags);
+            map_page(top, (uint64_t)(uintptr_t)page, physical, 1, flags);
     }
 }
 
@@ -105,11 +109,27 @@ void memory_map_init(const struct boot_info *info)
 {
     uint64_t start, end;
 
+    image_base = info->image_base;
     top_table = phys_alloc_own(PAGE_SIZE);
-    map_image(info);
+    map_image(top_table, image_base + (uint64_t)(per_cpu_start - image_start));
     for (unsigned i = 0; phys_ram_range(i, &start, &end); i++)
         map_direct(info, start, end);
     write_cr3(virt_to_phys(top_table));
+}
+
+uint64_t paging_of_image(const void *pointer)
+{
+    return image_base + (uint64_t)((const char *)pointer - image_start);
+}
+
+uint64_t paging_for_further_cpu(void)
+{
+    uint64_t *top = phys_alloc_own(PAGE_SIZE);
+
+    memcpy(top, top_table, PAGE_SIZE);
+    top[(uint64_t)(uintptr_t)image_start >> 39 & 511] = 0;
+    map_image(top, virt_to_phys(phys_alloc_own((uint64_t)(per_cpu_end - per_cpu_start))));
+    return virt_to_phys(top);
 }
 
 static volatile void *map_device(uint64_t physical, uint64_t size, uint64_t type)

@@ -21,6 +21,16 @@
 #define PTE_NX      BIT64(63)
 #define PTE_ADDRESS 0x000FFFFFFFFFF000u
 
+/*
+ * Page tables for a further CPU: the boot CPU's, but that the per-CPU part of the image (api/per_cpu.h) is
+ * memory of its own, all zero. Returns their address for CR3. What is mapped later is seen by all CPUs only
+ * where the boot CPU had mapped something in the same 512 GB before: after all devices.
+ */
+uint64_t paging_for_further_cpu(void);
+
+/* Where something in the image stands in physical memory, on the boot CPU. */
+uint64_t paging_of_image(const void *pointer);
+
 /* Maps device registers uncached; returns their address. */
 volatile void *paging_map_device(uint64_t physical, uint64_t size);
 

@@ -1,12 +1,13 @@
 /* The end of a run through our own fault; the contract is in api/panic.h. */
 #include "arch/x86/api/panic.h"
+#include "arch/x86/api/cpus.h"
 #include "arch/x86/api/machine.h"
 #include "arch/x86/backtrace.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
 
 static void (*panic_hook)(void);
-static bool panicking;
+bool panicking;
 
 uintptr_t __stack_chk_guard = 0x5EC0DE00C0FFEE11u; /* replaced at boot, before the first guest */
 _Noreturn void __stack_chk_fail(void);
@@ -24,8 +25,8 @@ _Noreturn void panic(const char *format, ...)
     va_start(arguments, format);
     fmt_vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (!panicking) {
-        panicking = true;
+    if (!__atomic_exchange_n(&panicking, true, __ATOMIC_ACQ_REL)) {
+        cpus_stop_others();
         log_error("PANIC: %s", text);
         backtrace_show((uint64_t)(uintptr_t)__builtin_return_address(0),
                        (uint64_t)(uintptr_t)__builtin_frame_address(0));

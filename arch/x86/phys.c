@@ -8,6 +8,7 @@
 
 #define RANGES_MAX 256
 #define FIRST_MB   0x100000u
+#define LOW_END    0xA0000u /* of what can be RAM there */
 
 struct range {
     uint64_t start, end;
@@ -18,6 +19,7 @@ static unsigned range_count;
 static struct range all_ram[RANGES_MAX]; /* what the direct map holds: likewise */
 static unsigned all_ram_count;
 static uint64_t total_bytes, own_bytes;
+static uint64_t low_page;
 
 static void remove_at(unsigned index)
 {
@@ -107,6 +109,17 @@ static void add_usable_ranges(const struct boot_info *info)
     }
 }
 
+/* The highest free page below 640 KB, but for the first one. */
+static void choose_low_page(void)
+{
+    for (unsigned i = 0; i < range_count && ranges[i].start < LOW_END; i++) {
+        uint64_t page = MIN(ranges[i].end, (uint64_t)LOW_END) - PAGE_SIZE;
+
+        if (page >= MAX(ranges[i].start, (uint64_t)PAGE_SIZE))
+            low_page = page;
+    }
+}
+
 void phys_init(const struct boot_info *info)
 {
     uint64_t start, end;
@@ -120,12 +133,18 @@ void phys_init(const struct boot_info *info)
     }
     memcpy(all_ram, ranges, sizeof ranges);
     all_ram_count = range_count;
-    range_remove(0, FIRST_MB);
     range_remove(info->image_base, info->image_base + info->image_size);
     for (unsigned i = 0; i < info->module_count; i++) {
         module_pages(&info->modules[i], &start, &end);
         range_remove(start, end);
     }
+    choose_low_page();
+    range_remove(0, FIRST_MB);
+}
+
+uint64_t phys_low_page(void)
+{
+    return low_page;
 }
 
 bool phys_ram_range(unsigned index, uint64_t *start, uint64_t *end)

@@ -1,11 +1,14 @@
 /*
- * Descriptor tables and the host's trap handler. NMI, #DF and #MC have stacks of their own (IST), each over
- * an unmapped page. The monitor runs with interrupts off, so a host interrupt arrives only in the windows
- * that the run loop opens. Source: AMD64 APM vol. 2 "Exceptions and Interrupts", "Task Management".
+ * Each CPU's descriptor tables and the host's trap handler. NMI, #DF and #MC have stacks of their own (IST),
+ * each over an unmapped page. The monitor runs with interrupts off, so a host interrupt arrives only in the
+ * windows that the run loop opens. Source: AMD64 APM vol. 2 "Exceptions and Interrupts", "Task Management".
  */
 #include "arch/x86/trap.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/cpus.h"
+#include "arch/x86/api/machine.h"
 #include "arch/x86/api/panic.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/backtrace.h"
 #include "arch/x86/host/lapic.h"
@@ -43,15 +46,17 @@ extern const uint64_t trap_stubs[256];
 extern char nmi_stack_top[], df_stack_top[], mc_stack_top[];
 
 static struct idt_gate idt[256];
-static struct tss tss;
-static uint64_t gdt[5] = {0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF};
-static struct cpu boot_cpu = {.self = &boot_cpu, .id = 0};
+static PER_CPU struct tss tss;
+static PER_CPU uint64_t gdt[5];
+PER_CPU struct cpu cpu_here;
 
 static void load_gdt(void)
 {
     uint64_t base = (uint64_t)(uintptr_t)&tss;
     struct table_register gdtr = {sizeof gdt - 1, (uint64_t)(uintptr_t)gdt};
 
+    gdt[SELECTOR_CODE / 8] = 0x00AF9B000000FFFF;
+    gdt[SELECTOR_DATA / 8] = 0x00CF93000000FFFF;
     tss.ist[0] = (uint64_t)(uintptr_t)nmi_stack_top;
     tss.ist[1] = (uint64_t)(uintptr_t)df_stack_top;
     tss.ist[2] = (uint64_t)(uintptr_t)mc_stack_top;
@@ -95,7 +100,6 @@ void trap_init(void)
 {
     load_gdt();
     load_idt();
-    wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)&boot_cpu);
 }
 
 uint64_t trap_tss_base(void)
@@ -140,6 +144,7 @@ void trap_dispatch(struct trap_frame *frame)
         host_lapic_eoi();
         return;
     case VECTOR_SELF:
+    case VECTOR_WAKE:
         host_lapic_eoi();
         return;
     case VECTOR_SPURIOUS: /* no EOI: neither the local APIC nor an 8259 holds these in service */
@@ -147,7 +152,13 @@ void trap_dispatch(struct trap_frame *frame)
         cpu->strays[frame->vector]++;
         return;
     case VECTOR_NMI:
+        if (panicking)
+            machine_halt(); /* another CPU's, which has told why */
         cpu->nmis++;
+        if (cpus_asked_where()) {
+            show_frame(frame);
+            backtrace_show(frame->rip, frame->rbp);
+        }
         return;
     default:
         break;

@@ -18,15 +18,16 @@ struct trap_frame {
  */
 #define VECTOR_SPURIOUS_8259 15
 #define VECTOR_TIMER                                                                                         \
-    0xE0 /* these two above the local APIC's task priority: what else a device or firmware sends waits */
+    0xE0 /* these three above the local APIC's task priority: what else a device or firmware sends waits */
 #define VECTOR_SELF     0xE1
+#define VECTOR_WAKE     0xE2 /* from another CPU: ends a wait */
 #define VECTOR_SPURIOUS 0xFF
 
 #define SELECTOR_CODE 0x08
 #define SELECTOR_DATA 0x10
 #define SELECTOR_TSS  0x18
 
-/* Loads GDT, TSS and IDT of the boot CPU and sets its GS base. */
+/* Loads this CPU's GDT, TSS and IDT. */
 void trap_init(void);
 
 /* Where the TSS stands, for a host state that is written out. */

@@ -1,5 +1,5 @@
 /*
- * The physical CPU: who am I, what time is it, wait, stop. One struct cpu per CPU, found through GS.
+ * The physical CPU: who am I, what time is it, wait, stop. Each CPU has its own struct cpu (per_cpu.h).
  */
 #ifndef ARCH_X86_API_CPU_H
 #define ARCH_X86_API_CPU_H
@@ -7,13 +7,11 @@
 #include "lib/base.h"
 
 struct cpu {
-    struct cpu *self;
     unsigned id;
     bool timer_fired; /* the one-shot's interrupt was taken since this was last cleared */
     uint64_t nmis;
     uint64_t smis_before; /* the CPU's count of SMIs at cpu_health_check() */
     uint32_t strays[256]; /* interrupts that nobody asked for, by vector */
-    void *hv;             /* what the layer above keeps per CPU */
 };
 
 /* Cycles per second of the host's TSC: measured at boot and rounded (tsc.c), or the word tsc=. */
@@ -27,12 +25,11 @@ void cpu_open_interrupts(void);
 void cpu_wait(void);
 void cpu_relax(void);
 #else
+extern struct cpu cpu_here;
+
 static inline struct cpu *this_cpu(void)
 {
-    struct cpu *cpu;
-
-    __asm__("movq %%gs:0, %0" : "=r"(cpu));
-    return cpu;
+    return &cpu_here;
 }
 
 /* The host's time-stamp counter. Not ordered against other instructions: good for marks, not for the world

@@ -7,6 +7,9 @@
 
 _Noreturn void panic(const char *format, ...) PRINTF_LIKE(1, 2);
 
+/* Some CPU has panicked. The others sleep as soon as they hear of it; locks no longer hold. */
+extern bool panicking;
+
 /* What the layer above adds to a panic (the trace, the end of the machine); called once, after the backtrace.
  */
 void panic_set_hook(void (*hook)(void));

@@ -82,6 +82,12 @@ bool host_lapic_init(void)
     registers = paging_map_device(base & PTE_ADDRESS, 4096);
     if (registers[REG_VERSION / 4] == ABSENT)
         return false;
+    host_lapic_init_here();
+    return true;
+}
+
+void host_lapic_init_here(void)
+{
     reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
     reg_write(REG_TPR, TASK_PRIORITY);
     end_all_in_service();
@@ -93,7 +99,39 @@ bool host_lapic_init(void)
     reg_write(REG_DIVIDE, DIVIDE_BY_1);
     reg_write(REG_INITIAL_COUNT, 0);
     reg_write(REG_LVT_TIMER, VECTOR_TIMER);
-    return true;
+}
+
+uint32_t host_lapic_id(void)
+{
+    return registers[0x20 / 4] >> 24;
+}
+
+bool host_lapic_reaches(uint32_t apic_id)
+{
+    return apic_id < 255;
+}
+
+static void send(uint32_t apic_id, uint32_t command)
+{
+    reg_write(0x310, apic_id << 24);
+    reg_write(REG_ICR_LOW, command);
+}
+
+void host_lapic_send_init(uint32_t apic_id)
+{
+    send(apic_id, 0x4500);
+}
+void host_lapic_send_startup(uint32_t apic_id, uint8_t page)
+{
+    send(apic_id, 0x4600 | page);
+}
+void host_lapic_send_nmi(uint32_t apic_id)
+{
+    send(apic_id, 0x4400);
+}
+void host_lapic_send_interrupt(uint32_t apic_id, uint8_t vector)
+{
+    send(apic_id, 0x4000 | vector);
 }
 
 void host_lapic_eoi(void)

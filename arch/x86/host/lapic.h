@@ -11,6 +11,14 @@
  * there is none. */
 bool host_lapic_init(void);
 
+void host_lapic_init_here(void);
+uint32_t host_lapic_id(void);
+bool host_lapic_reaches(uint32_t apic_id);
+void host_lapic_send_init(uint32_t apic_id);
+void host_lapic_send_startup(uint32_t apic_id, uint8_t page);
+void host_lapic_send_nmi(uint32_t apic_id);
+void host_lapic_send_interrupt(uint32_t apic_id, uint8_t vector);
+
 void host_lapic_eoi(void);
 
 /* The initial-count register: the world switch writes it itself, right before T0. */

@@ -1,6 +1,7 @@
 /* The one-shot; the contract is in oneshot.h. */
 #include "arch/x86/host/oneshot.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/lapic.h"
 #include "arch/x86/rate.h"
@@ -8,7 +9,8 @@
 #define MEASURE_SHARE 200u /* 1/200 s */
 #define COUNT_MAX     0x7FFFFFFFu
 
-struct oneshot host_oneshot = {.fires_at = UINT64_MAX};
+PER_CPU struct oneshot host_oneshot;
+static uint64_t measured_hz; /* all CPUs have one clock for it */
 
 /* Rate bounds from two pairs of readings; each count is read between two TSC readings. */
 static void measure(uint64_t *low, uint64_t *high)
@@ -34,22 +36,28 @@ static void measure(uint64_t *low, uint64_t *high)
     *high = ratio_ceil(&ratio, ticks + 1);
 }
 
+void oneshot_init_here(void)
+{
+    host_oneshot.ticks_hz = measured_hz;
+    ratio_init(&host_oneshot.ticks_per_cycle, host_oneshot.ticks_hz, host_tsc_hz());
+    ratio_init(&host_oneshot.cycles_per_tick, host_tsc_hz(), host_oneshot.ticks_hz);
+    host_oneshot.fires_at = UINT64_MAX;
+}
+
 bool oneshot_init(bool by_deadline)
 {
     uint64_t low, high;
 
     if (by_deadline) {
         host_lapic_start_deadlines();
-        host_oneshot.ticks_hz = host_tsc_hz();
+        measured_hz = host_tsc_hz();
     } else {
         measure(&low, &high);
-        host_oneshot.ticks_hz = rate_coarsest(low, high);
-        if (low == 0 || host_oneshot.ticks_hz == 0)
+        measured_hz = rate_coarsest(low, high);
+        if (low == 0 || measured_hz == 0)
             return false;
     }
-    ratio_init(&host_oneshot.ticks_per_cycle, host_oneshot.ticks_hz, host_tsc_hz());
-    ratio_init(&host_oneshot.cycles_per_tick, host_tsc_hz(), host_oneshot.ticks_hz);
-    host_oneshot.fires_at = UINT64_MAX;
+    oneshot_init_here();
     return true;
 }
 

@@ -28,6 +28,9 @@ extern struct oneshot host_oneshot;
  * where a tick is a cycle of the TSC and nothing needs measuring. */
 bool oneshot_init(bool by_deadline);
 
+/* On a further CPU, whose timer has the rate that was measured. */
+void oneshot_init_here(void);
+
 /*
  * The timer stands armed for no later than a run of `distance` cycles needs: no monitor work can make it
  * late, for it only brings it nearer. One that has expired since the last exit is in time too: its interrupt

@@ -1,5 +1,6 @@
 /* The host's CMOS clock. Source: Motorola MC146818 datasheet, "Address Map". Contract: api/host_rtc.h. */
 #include "arch/x86/api/host_rtc.h"
+#include "arch/x86/api/lock.h"
 #include "arch/x86/asm.h"
 #include "lib/date.h"
 
@@ -24,7 +25,9 @@ static unsigned number(uint8_t value, uint8_t b)
     return b & B_BINARY ? value : (unsigned)(value >> 4) * 10 + (value & 15);
 }
 
-uint64_t host_rtc_seconds(void)
+static struct lock lock; /* an index and what is read by it go together */
+
+static uint64_t read_seconds(void)
 {
     for (unsigned i = 0; read_cmos(REG_A) & UIP; i++)
         if (i == UPDATE_POLLS_MAX)
@@ -41,4 +44,12 @@ uint64_t host_rtc_seconds(void)
     if (month < 1 || month > 12 || day < 1 || day > 31 || year < 1970)
         return 0;
     return date_days(year, month, day) * 86400 + hour * 3600u + minute * 60u + second;
+}
+
+uint64_t host_rtc_seconds(void)
+{
+    lock_take(&lock);
+    uint64_t seconds = read_seconds();
+    lock_give(&lock);
+    return seconds;
 }

@@ -62,7 +62,7 @@ extern svm_left
     mov rax, [rdx + SW_VMCB_PA]
     vmsave                              ; RAX
     mov rax, [rdx + SW_HOST_VMCB_PA]
-    vmload                              ; RAX                          ; the host's FS, GS, TR: interrupts and this_cpu() work again
+    vmload                              ; RAX                          ; the host's TR: exceptions find their stacks again
     pop rdi
     pop rbp
 %endmacro

@@ -2,6 +2,7 @@
  * Intercepts". */
 #include "arch/x86/svm/svm.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/paging.h"
@@ -18,12 +19,11 @@
 
 #define IOPM_SIZE  0x3000u
 #define MSRPM_SIZE 0x2000u
-struct svm_features svm_features;
-static struct nested_format nested_format = {.table = PTE_P | PTE_W | PTE_U | PTE_A,
-                                             .leaf = PTE_P | PTE_U | PTE_A | PTE_D};
-uint32_t svm_all_clean;
+PER_CPU struct svm_features svm_features;
+static PER_CPU struct nested_format nested_format;
+PER_CPU uint32_t svm_all_clean;
 
-static uint64_t iopm, msrpm, host_vmcb;
+static PER_CPU uint64_t iopm, msrpm, host_vmcb;
 
 /* MSRs that the guest may use without an exit: VMSAVE and VMLOAD switch them. */
 static const uint32_t direct_msrs[] = {MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS_BASE, MSR_STAR,
@@ -42,7 +42,9 @@ static void read_features(void)
     svm_features.efer_bits =
         EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | (cpuid(0x80000001, 0).edx & BIT(25) ? EFER_FFXSR : 0);
     svm_all_clean = svm_features.clean_bits ? ~CLEAN_INTERCEPTS : 0;
-    nested_format.largest = cpuid(0x80000001, 0).edx & BIT(26) ? 3 : 2;
+    nested_format = (struct nested_format){.table = PTE_P | PTE_W | PTE_U | PTE_A,
+                                           .leaf = PTE_P | PTE_U | PTE_A | PTE_D,
+                                           .largest = cpuid(0x80000001, 0).edx & BIT(26) ? 3 : 2};
     if (r.edx & BIT(4))
         wrmsr(MSR_TSC_RATIO, TSC_RATIO_ONE); /* whoever owned the CPU before may have scaled its guests */
 }

@@ -7,6 +7,7 @@
  */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/panic.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/lapic.h"
@@ -81,7 +82,7 @@ static void reset_control_area(struct vmcb *vmcb, const struct nested *nested)
     vmcb->nested_cr3 = nested->root;
 }
 
-static struct vcpu *holder; /* whose state the CPU's own registers hold */
+static PER_CPU struct vcpu *holder; /* whose state the CPU's own registers hold */
 
 void svm_vcpu_reset(struct vcpu *vcpu)
 {

@@ -1,5 +1,6 @@
 /* Why an entry failed: from the exit reason, the VM-instruction error and the VMCS. Source: Intel SDM vol. 3,
  * "VM-Entry Failures During or After Loading Guest State", "VM Instruction Error Numbers". */
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/check.h"
@@ -57,7 +58,7 @@ static void read_state(struct vmx_guest_state *state)
 
 const char *vmx_find_fault(const struct vcpu *vcpu)
 {
-    static struct vmx_guest_state state;
+    static PER_CPU struct vmx_guest_state state;
 
     vmx_select(vcpu);
     read_state(&state);

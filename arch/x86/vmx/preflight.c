@@ -3,6 +3,7 @@
  * in vmx.h. On each CPU, before vmx_enable(). Source: Intel SDM vol. 3, "Enabling and Entering VMX
  * Operation", appendix A "VMX Capability Reporting Facility".
  */
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx/vmx.h"
 
@@ -10,7 +11,7 @@
 #define OFF_AND_ON      " and switch the machine off and on"
 #define EPT_NEEDED      (EPT_WALK_4 | EPT_WRITE_BACK | EPT_2M | EPT_INVEPT)
 
-struct vmx_controls vmx_controls;
+PER_CPU struct vmx_controls vmx_controls;
 
 const char *vmx_unlock(void)
 {

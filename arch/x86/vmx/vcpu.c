@@ -3,6 +3,7 @@
  * follows an exit in exit.c. Source: Intel SDM vol. 3, "Virtual Machine Control Structures".
  */
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/lapic.h"
@@ -24,8 +25,8 @@
 /* TSC cycles, beside what the CPU adds itself, that one instruction may keep all interrupts waiting. */
 #define NOTIFY_WINDOW 0x20000u
 
-const struct vcpu *vmx_selected;
-static struct vcpu *holder; /* whose state the CPU's own registers hold */
+PER_CPU const struct vcpu *vmx_selected;
+static PER_CPU struct vcpu *holder; /* whose state the CPU's own registers hold */
 
 void vmx_make_current(const struct vcpu *vcpu)
 {
@@ -78,7 +79,7 @@ static void write_host_state(void)
     vmx_write(VMCS_HOST_CR3, read_cr3());
     vmx_write(VMCS_HOST_CR4, read_cr4());
     vmx_write(VMCS_HOST_FS_BASE, 0);
-    vmx_write(VMCS_HOST_GS_BASE, rdmsr(MSR_GS_BASE));
+    vmx_write(VMCS_HOST_GS_BASE, 0);
     vmx_write(VMCS_HOST_TR_BASE, trap_tss_base());
     vmx_write(VMCS_HOST_GDTR_BASE, gdtr.base);
     vmx_write(VMCS_HOST_IDTR_BASE, idtr.base);

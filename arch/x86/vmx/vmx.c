@@ -3,6 +3,7 @@
 #include "arch/x86/vmx/vmx.h"
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/panic.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/paging.h"
@@ -21,10 +22,10 @@
 #define EPT_A                 BIT64(8)
 #define EPT_D                 BIT64(9)
 
-struct vmx_features vmx_features;
+PER_CPU struct vmx_features vmx_features;
 
-static uint64_t msr_bitmap, virtual_apic;
-static struct nested_format nested_format;
+static PER_CPU uint64_t msr_bitmap, virtual_apic;
+static PER_CPU struct nested_format nested_format;
 
 /* MSRs that the guest may use without an exit: switched by the VMCS or by hand when the CPU changes VM. */
 static const uint32_t direct_msrs[] = {MSR_FS_BASE,      MSR_GS_BASE,     MSR_KERNEL_GS_BASE, MSR_STAR,

@@ -1,0 +1,114 @@
+; The first instructions of a further CPU: real mode at a page below 640 KB, to 64-bit C on a stack of its own at -2 GB. start_cpu_code is copied
+; to that page, and its last part, struct start_page (start_cpu.h), is filled in, by arch/x86/cpus.c. It goes on by the boot CPU's boot tables
+; (boot/entry.asm), which map the page and the image, to the tables that are for this CPU. Sources: AMD64 APM vol. 2 "Long Mode Initialization";
+; Intel SDM vol. 3 "Multiple-Processor (MP) Initialization".
+
+global start_cpu_code, start_cpu_page, start_cpu_end
+extern boot_stack_top, cpu_entered
+
+%define CR0_PE 0x1
+%define CR0_PG_WP_NE_MP 0x80010022
+%define CR4_PAE 0x20
+%define MSR_EFER 0xC0000080
+%define EFER_LME_NXE 0x900
+%define NOBODY 0xFFFFFFFF
+
+%define AT(label) (label - start_cpu_code)
+
+section .rodata
+align 16
+bits 16
+start_cpu_code:
+    cli
+    cld
+    mov ax, cs
+    mov ds, ax
+    xor ebx, ebx
+    mov bx, cs
+    shl ebx, 4                          ; EBX: where this page is
+    o32 lgdt [AT(start_cpu_page.gdtr)]
+    mov eax, cr0
+    or al, CR0_PE
+    mov cr0, eax
+    jmp dword far [AT(start_cpu_page.to_32)]
+
+bits 32
+in_32:
+    mov ax, 0x10
+    mov ds, ax
+    mov es, ax
+    mov ss, ax
+    mov eax, CR4_PAE
+    mov cr4, eax
+    mov eax, [ebx + AT(start_cpu_page.boot_tables)]
+    mov cr3, eax
+    mov ecx, MSR_EFER
+    xor edx, edx
+    mov eax, EFER_LME_NXE
+    wrmsr
+    mov eax, CR0_PG_WP_NE_MP | CR0_PE
+    mov cr0, eax
+    jmp far [ebx + AT(start_cpu_page.to_64)]
+
+bits 64
+in_64:
+    mov r8d, ebx                        ; CPUID changes EBX
+; Its own APIC ID: of 32 bits where it tells one.
+    xor eax, eax
+    cpuid
+    cmp eax, 0xB
+    jb .narrow
+    mov eax, 0xB
+    xor ecx, ecx
+    cpuid
+    test bx, bx
+    jnz .known
+.narrow:
+    mov eax, 1
+    cpuid
+    shr ebx, 24
+    mov edx, ebx
+.known:
+; Who is not expected, or not any more, sleeps: the tables and their stack are another's.
+    mov eax, edx
+    mov ecx, NOBODY
+    lock cmpxchg [r8 + AT(start_cpu_page.expected)], ecx
+    jne .sleep
+    mov rax, [r8 + AT(start_cpu_page.tables)]
+    mov rcx, enter
+    jmp rcx
+.sleep:
+    hlt
+    jmp .sleep
+
+align 8
+start_cpu_page:
+.boot_tables: dq 0                      ; struct start_page
+.tables:      dq 0
+.expected:    dd NOBODY
+.to_32:       dd AT(in_32)
+              dw 8, 0
+.to_64:       dd AT(in_64)
+              dw 24, 0
+.gdtr:        dw 31
+.gdt_at:      dd AT(.gdt)
+              dw 0
+.gdt:         dq 0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF, 0x00AF9B000000FFFF
+start_cpu_end:
+
+section .text
+; At -2 GB, still by the boot tables: RAX: the CPU's own.
+enter:
+    mov cr3, rax
+    xor eax, eax
+    mov ds, eax
+    mov es, eax
+    mov fs, eax
+    mov gs, eax
+    mov ss, eax
+    mov rsp, boot_stack_top
+    xor ebp, ebp
+    call cpu_entered
+.stop:
+    hlt
+    jmp .stop
