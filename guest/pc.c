@@ -223,7 +223,7 @@ static uint64_t addressable(unsigned phys_bits)
 static bool set_cpu(struct pc *pc)
 {
     struct vm *vm = &pc->vm;
-    unsigned level = pc->plan->settings.cpu;
+    unsigned level = pc->plan->settings.cpu.level;
     char what[CPUID_LACK_SIZE];
 
     if (level && cpuid_level_lacks(host_cpuid, level, what)) {
@@ -254,6 +254,7 @@ bool pc_create(const struct plan *plan, unsigned index, const struct boot_info *
     pc->plan = guest;
     pc->boot = boot;
     vm_init(vm, guest->name, index, host_tsc_hz(), &pc_ops, pc);
+    vm->cpu = this_cpu()->id;
     set_policy(vm, &guest->settings);
     exits_set_charges(vm, guest->settings.charge_cycles);
     landing_init(&vm->landing, costs->spread, costs->instruction, plan->hv.exact == HV_EXACT_ON);

@@ -1,4 +1,5 @@
 /* Power-on of the PC: clears its memory, loads the image, sets the vCPU. Runs at boot and at each reset. */
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/api/phys.h"
 #include "boot/boot_info.h"
 #include "guest/module_string.h"
@@ -62,7 +63,7 @@ static bool module_bytes(const struct pc *pc, unsigned index, const uint8_t **da
 /* The name of a module, for the log and for Multiboot's command line. */
 static const char *name_of(const char *string)
 {
-    static char name[128]; /* boot CPU only */
+    static PER_CPU char name[128];
     size_t length;
     const char *start = module_name(string, &length);
 
@@ -110,7 +111,7 @@ static void clear_ram(struct guest_memory *memory)
 
 bool pc_load(struct pc *pc, bool first)
 {
-    static struct load_result result; /* large; boot CPU only */
+    static PER_CPU struct load_result result; /* large */
     struct load_module modules[PLAN_INITRDS];
     struct load_request request;
 

@@ -68,6 +68,29 @@ static bool parse_rtc(const char *value, void *field)
     return true;
 }
 
+/* N, or what it is to be, or both with a comma. */
+static bool parse_cpu(const char *value, void *field)
+{
+    static const char *const kinds[] = {
+        [GUEST_CPU_HOST] = "host", [GUEST_CPU_V1] = "v1", [GUEST_CPU_V2] = "v2", [GUEST_CPU_V3] = "v3"};
+    struct cpu_settings cpu = {0};
+    unsigned number = 0;
+
+    if (*value >= '0' && *value <= '9') {
+        while (*value >= '0' && *value <= '9' && number <= GUEST_CPU_MOST)
+            number = number * 10 + (unsigned)(*value++ - '0');
+        if (number > GUEST_CPU_MOST || (*value && *value != ','))
+            return false;
+        cpu.number = (uint8_t)number;
+        value = *value ? value + 1 : "host";
+    }
+    while (strcmp(value, kinds[cpu.level]) != 0)
+        if (++cpu.level == ARRAY_SIZE(kinds))
+            return false;
+    memcpy(field, &cpu, sizeof cpu);
+    return true;
+}
+
 #define FIELD(member)  SETTING_FIELD(struct guest_settings, member)
 #define CHOICE(member) .type = SETTING_CHOICE, FIELD(member)
 
@@ -84,13 +107,15 @@ static const struct setting guest_keys[] = {
      .applied = "when the guest is made",
      .help = "its memory"},
     {.key = "cpu",
-     .form = "host|v1|v2|v3",
-     .standard = "host",
-     .example = "cpu=v2",
-     CHOICE(cpu),
+     .form = "N|host|v1|v2|v3|N,v2",
+     .standard = "0,host",
+     .example = "cpu=1,v2",
+     .type = SETTING_CUSTOM,
+     FIELD(cpu),
+     .parse = parse_cpu,
      .applied = "when the guest is made",
-     .help =
-         "its CPU: what the host's has, or just x86-64-v1, v2 or v3, alike on each machine that has as much"},
+     .help = "the physical CPU that it runs on, 0 (the one that booted) to 63; and what it sees of it: all "
+             "(host), or just x86-64-v1, v2 or v3, alike on each machine that has as much"},
     {.key = "idle",
      .form = "wait|skip",
      .standard = "wait",

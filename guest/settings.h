@@ -28,18 +28,25 @@ struct rtc_settings {
     uint8_t second;
 };
 
+#define GUEST_CPU_MOST 63u /* the highest number of a physical CPU */
+
+struct cpu_settings {
+    uint8_t number; /* of the physical CPU that runs it, 0 to GUEST_CPU_MOST */
+    uint8_t level;  /* enum guest_cpu */
+};
+
 struct guest_settings {
     uint64_t mem_bytes;
     uint64_t
         charge_cycles; /* 0: as hardware takes; else this many guest cycles for each emulated instruction */
     uint32_t resets;   /* stop instead of restarting this often again; 0: no limit */
-    uint8_t cpu;       /* enum guest_cpu */
-    uint8_t idle;      /* enum guest_idle */
-    uint8_t uart;      /* enum guest_uart */
-    uint8_t input;     /* enum guest_input */
-    uint8_t onreset;   /* enum guest_onreset */
-    uint8_t oncrash;   /* enum guest_oncrash */
-    uint8_t onhalt;    /* enum guest_onhalt; auto: by boot protocol, ok for Linux */
+    struct cpu_settings cpu;
+    uint8_t idle;    /* enum guest_idle */
+    uint8_t uart;    /* enum guest_uart */
+    uint8_t input;   /* enum guest_input */
+    uint8_t onreset; /* enum guest_onreset */
+    uint8_t oncrash; /* enum guest_oncrash */
+    uint8_t onhalt;  /* enum guest_onhalt; auto: by boot protocol, ok for Linux */
     struct rtc_settings rtc;
 };
 

@@ -1,7 +1,9 @@
 /* The console; the contract is in console.h. Keys and what they show are in keys.c. */
 #include "hv/console.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/cpus.h"
 #include "arch/x86/api/keyboard.h"
+#include "arch/x86/api/lock.h"
 #include "arch/x86/api/screen.h"
 #include "arch/x86/api/serial.h"
 #include "hv/keys.h"
@@ -25,6 +27,7 @@ static struct {
 } early; /* log lines while their port isn't open */
 static bool running, machine_reset;
 static uint64_t log_start;     /* host TSC at console_init: log times count from here */
+static struct lock lock;       /* held while bytes go to a port or the screen, so that lines stay whole */
 static struct output sink;     /* what waits for the guests' port */
 static uint64_t sink_moved;    /* host TSC when that last took something */
 static bool line_start = true; /* nothing, or the end of a line, was sent last */
@@ -56,12 +59,14 @@ static void write_log_line(void *opaque, enum log_level level, const char *line)
                      (unsigned long long)(micros % 1000000), line);
     length = MIN(length, sizeof text - 1);
     bool intrudes = running && level > LOG_ERROR; /* on what the guests write to */
+    lock_take(&lock);
     if (!chosen || (log_port != NO_PORT && !open[log_port]))
         keep(text, length);
     else if (log_port != NO_PORT && !(intrudes && log_port == guest_port))
         host_serial_write_all(log_port, (const uint8_t *)text, length);
     if (!intrudes)
         host_screen_write((const uint8_t *)text, length);
+    lock_give(&lock);
 }
 
 static void open_port(const struct com_settings *com, unsigned index)
@@ -157,7 +162,7 @@ static void move_raw(struct vm *vm)
     const uint8_t *data;
     size_t length = output_peek(&vm->output, &data);
 
-    length = MIN(length, (size_t)(OUTPUT_SIZE - sink.count));
+    length = MIN(length, (size_t)(OUTPUT_SIZE - output_count(&sink)));
     sink_put(data, length);
     output_drop(&vm->output, length);
 }
@@ -177,8 +182,8 @@ static void begin_line(struct vm *vm)
 
 static bool has_line_end(const struct output *output)
 {
-    for (unsigned i = 0; i < output->count; i++)
-        if (output->bytes[(output->head + i) % OUTPUT_SIZE] == '\n')
+    for (unsigned i = 0; i < output_count(output); i++)
+        if (output->bytes[(output->taken + i) % OUTPUT_SIZE] == '\n')
             return true;
     return false;
 }
@@ -187,11 +192,12 @@ static bool has_line_end(const struct output *output)
  * the ring fills up. */
 static void move_lines(struct vm *vm)
 {
-    while (vm->output.count && sink.count < OUTPUT_SIZE / 2) {
+    while (output_count(&vm->output) && output_count(&sink) < OUTPUT_SIZE / 2) {
         const uint8_t *data;
         size_t length = output_peek(&vm->output, &data), line = 0;
 
-        if (!has_line_end(&vm->output) && vm->state == VM_RUNNABLE && vm->output.count < OUTPUT_SIZE / 2 &&
+        if (!has_line_end(&vm->output) && vm->state == VM_RUNNABLE &&
+            output_count(&vm->output) < OUTPUT_SIZE / 2 &&
             host_tsc() - vm->output.stuck_since < cycles_of_ms(PARTIAL_MS)) {
             return;
         }
@@ -209,11 +215,9 @@ static void move_lines(struct vm *vm)
     }
 }
 
-static void drain_sink(void)
+static void send_sink(uint64_t now)
 {
-    uint64_t now = host_tsc();
-
-    while (sink.count) {
+    while (output_count(&sink)) {
         const uint8_t *data;
         size_t length = output_peek(&sink, &data);
         size_t taken = guest_port == NO_PORT ? length : host_serial_write(guest_port, data, length);
@@ -225,6 +229,15 @@ static void drain_sink(void)
         output_drop(&sink, taken);
         sink.stuck_since = sink_moved = now;
     }
+}
+
+static void drain_sink(void)
+{
+    uint64_t now = host_tsc();
+
+    lock_take(&lock);
+    send_sink(now);
+    lock_give(&lock);
     if (!output_full(&sink) || now - sink.stuck_since < cycles_of_ms(STUCK_MS))
         return;
     output_drop(&sink, DROP_PIECE);
@@ -259,7 +272,7 @@ void console_service(void)
         else
             move_lines(vms[i]);
     }
-    if (sink.count)
+    if (output_count(&sink))
         drain_sink();
     else
         sink.stuck_since = host_tsc();
@@ -272,20 +285,37 @@ void console_flush(void)
     sink_moved = host_tsc();
     while (left && host_tsc() - sink_moved < cycles_of_ms(FLUSH_MS)) {
         console_service();
-        left = sink.count;
+        left = output_count(&sink);
         for (unsigned i = 0; i < vm_count; i++)
-            left |= vms[i]->output.count && vms[i]->state == VM_ENDED;
+            left |= output_count(&vms[i]->output) && vm_has_ended(vms[i]);
     }
 }
 
-void console_let_finish(void)
+/* Another CPU than the console's: that one moves the bytes meanwhile. */
+static void wait_for_console(const struct vm *vm)
+{
+    uint64_t start = host_tsc();
+
+    while ((output_count(&vm->output) || output_count(&sink)) &&
+           host_tsc() - start < cycles_of_ms(FLUSH_MS)) {
+        cpus_serve();
+        cpu_relax();
+    }
+}
+
+void console_let_finish(const struct vm *vm)
 {
     if (!running || log_port != guest_port || log_port == NO_PORT)
         return;
-    console_flush();
+    if (this_cpu()->id == 0)
+        console_flush();
+    else
+        wait_for_console(vm);
+    lock_take(&lock);
     if (!line_start)
         host_serial_write_all(log_port, (const uint8_t *)"\r\n", 2);
     line_start = true;
+    lock_give(&lock);
 }
 
 bool console_quit(void)
@@ -295,12 +325,12 @@ bool console_quit(void)
 
 void console_machine_reset(void)
 {
-    machine_reset = true;
+    __atomic_store_n(&machine_reset, true, __ATOMIC_RELEASE);
 }
 
 bool console_wants_machine_reset(void)
 {
-    return machine_reset;
+    return __atomic_load_n(&machine_reset, __ATOMIC_ACQUIRE);
 }
 
 static void show_marks(const struct vm *vm)

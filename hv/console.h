@@ -1,6 +1,7 @@
 /*
  * The console: guests' output to a serial line, whole lines with a name when there are several; Verge's log
- * to another (or the same); keys. Runs between slices only, on the boot CPU.
+ * to another (or the same); keys. Runs between slices only. Who writes to the log or asks the two questions
+ * may be any CPU, and so may who ends a VM; the rest is the boot CPU's.
  */
 #ifndef HV_CONSOLE_H
 #define HV_CONSOLE_H
@@ -33,7 +34,7 @@ void console_service(void);
 void console_flush(void);
 
 /* A VM has ended: on one shared line its last bytes come before what Verge says of it. */
-void console_let_finish(void);
+void console_let_finish(const struct vm *vm);
 
 /* Ctrl-A x was pressed. */
 bool console_quit(void);

@@ -6,13 +6,13 @@ static void deliver(void *opaque, uint64_t when)
     struct input *input = opaque;
 
     (void)when;
-    while (input->count) {
-        size_t run = MIN(input->count, INPUT_SIZE - input->head);
-        size_t taken = input->deliver(input->opaque, input->bytes + input->head, run);
+    while (input->seen != input->taken) {
+        size_t head = input->taken % INPUT_SIZE;
+        size_t run = MIN((size_t)(input->seen - input->taken), INPUT_SIZE - head);
+        size_t taken = input->deliver(input->opaque, input->bytes + head, run);
 
         taken = MIN(taken, run);
-        input->head = (input->head + (unsigned)taken) % INPUT_SIZE;
-        input->count -= (unsigned)taken;
+        __atomic_store_n(&input->taken, input->taken + taken, __ATOMIC_RELEASE);
         if (taken < run)
             return; /* input_ready() goes on */
     }
@@ -27,18 +27,27 @@ void input_init(struct input *input, struct guest_clock *clock, size_t (*to)(voi
 
 void input_put(struct input *input, uint8_t byte)
 {
-    if (input->count == INPUT_SIZE) {
+    if (input->put - __atomic_load_n(&input->taken, __ATOMIC_ACQUIRE) == INPUT_SIZE) {
         input->dropped++;
         return;
     }
-    input->bytes[(input->head + input->count) % INPUT_SIZE] = byte;
-    input->count++;
+    input->bytes[input->put % INPUT_SIZE] = byte;
+    __atomic_store_n(&input->put, input->put + 1, __ATOMIC_RELEASE);
+}
+
+void input_look(struct input *input)
+{
+    uint64_t put = __atomic_load_n(&input->put, __ATOMIC_ACQUIRE);
+
+    if (put == input->seen)
+        return;
+    input->seen = put;
     deadline_set(&input->deadline, guest_clock_now(input->clock));
 }
 
 void input_ready(struct input *input)
 {
-    if (input->count)
+    if (input->seen != input->taken)
         deadline_set(&input->deadline, guest_clock_now(input->clock));
 }
 

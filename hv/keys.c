@@ -1,9 +1,11 @@
 /* Console keys; the contract is in keys.h. */
 #include "hv/keys.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/cpus.h"
 #include "hv/console.h"
 #include "hv/ledger.h"
 #include "hv/report.h"
+#include "hv/run.h"
 #include "hv/trace.h"
 #include "hv/vm.h"
 
@@ -12,8 +14,12 @@
 static bool prefixed, quit;
 static unsigned focus;
 
+/* Which CPU acts. */
+enum place { HERE, GUESTS_CPU, EACH_CPU };
+
 struct key {
     char letter;
+    enum place place;
     const char *help;
     void (*act)(struct vm *vm);
 };
@@ -33,6 +39,8 @@ static void show_clocks(struct vm *vm)
     for (unsigned i = 0; i < vm_count; i++) {
         const struct vm *v = vms[i];
 
+        if (!vm_is_here(v))
+            continue;
         log_notice("%s: clock %'llu = consumed %'llu + charged %'llu + snapped %'llu + idle %'llu: %s",
                    v->name, (unsigned long long)v->clock.now, (unsigned long long)vm_consumed(v),
                    (unsigned long long)v->sources.charged, (unsigned long long)v->sources.snapped,
@@ -97,18 +105,18 @@ static void raise_nmi(struct vm *vm)
 static void ask_quit(struct vm *vm)
 {
     (void)vm;
-    quit = true;
+    __atomic_store_n(&quit, true, __ATOMIC_RELEASE);
 }
 
 static const struct key keys[] = {
-    {'h', "this help", show_help},
-    {'n', "input to the next guest", next_guest},
-    {'t', "clocks and ledger", show_clocks},
-    {'r', "registers of the guest in focus", show_registers},
-    {'d', "last trace records", show_trace},
-    {'i', "an NMI to the guest in focus", raise_nmi},
-    {'m', "this machine, as a report to send", show_report},
-    {'x', "quit Verge", ask_quit},
+    {'h', HERE, "this help", show_help},
+    {'n', HERE, "input to the next guest", next_guest},
+    {'t', EACH_CPU, "clocks and ledger", show_clocks},
+    {'r', GUESTS_CPU, "registers of the guest in focus", show_registers},
+    {'d', GUESTS_CPU, "last trace records", show_trace},
+    {'i', GUESTS_CPU, "an NMI to the guest in focus", raise_nmi},
+    {'m', HERE, "this machine, as a report to send", show_report},
+    {'x', HERE, "quit Verge", ask_quit},
 };
 
 static void show_help(struct vm *vm)
@@ -117,6 +125,35 @@ static void show_help(struct vm *vm)
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
         log_notice("Ctrl-A %c: %s", keys[i].letter, keys[i].help);
     log_notice("Ctrl-A Ctrl-A: one Ctrl-A to the guest");
+}
+
+/* A guest's registers, clock and trace are its own CPU's, and so are a ledger and the counters of a CPU. */
+static struct {
+    const struct key *key;
+    struct vm *vm;
+} request;
+
+static void carry_out(void *nothing)
+{
+    (void)nothing;
+    request.key->act(request.vm);
+}
+
+static void act(const struct key *key, struct vm *vm)
+{
+    request.key = key;
+    request.vm = vm;
+    if (key->place == HERE)
+        carry_out(NULL);
+    else if (key->place == GUESTS_CPU)
+        cpus_call(vm->cpu, carry_out, NULL);
+    for (unsigned cpu = 0; cpu < cpus_count() && key->place == EACH_CPU; cpu++) {
+        if (cpu == 0 || run_has_guests(cpu)) {
+            if (cpu)
+                log_notice("cpu%u:", cpu);
+            cpus_call(cpu, carry_out, NULL);
+        }
+    }
 }
 
 void keys_input(uint8_t byte)
@@ -137,10 +174,10 @@ void keys_input(uint8_t byte)
     }
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
         if (keys[i].letter == (char)byte)
-            keys[i].act(vm);
+            act(&keys[i], vm);
 }
 
 bool keys_quit(void)
 {
-    return quit;
+    return __atomic_load_n(&quit, __ATOMIC_ACQUIRE);
 }

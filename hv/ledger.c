@@ -1,8 +1,9 @@
 /* The ledger; the contract is in ledger.h. */
 #include "hv/ledger.h"
+#include "arch/x86/api/per_cpu.h"
 #include "hv/vm.h"
 
-struct ledger ledger;
+PER_CPU struct ledger ledger;
 
 void ledger_start(uint64_t now)
 {
@@ -14,7 +15,8 @@ uint64_t ledger_guests(void)
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < vm_count; i++)
-        sum += vms[i]->ledger_cycles;
+        if (vm_is_here(vms[i]))
+            sum += vms[i]->ledger_cycles;
     return sum;
 }
 

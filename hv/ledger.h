@@ -1,7 +1,8 @@
 /*
- * The ledger: each host cycle since boot is booked to exactly one account. Two neighbouring accounts share
- * one TSC reading, so the sum equals the elapsed TSC by construction; ledger_exact() checks it all the same.
- * The guests' accounts stand in their VMs (vm->ledger_cycles).
+ * The ledger of this CPU: each of its cycles since boot, or since it began with its guests, is booked to
+ * exactly one account. Two neighbouring accounts share one TSC reading, so the sum equals the elapsed TSC by
+ * construction; ledger_exact() checks it all the same. The guests' accounts stand in their VMs
+ * (vm->ledger_cycles).
  */
 #ifndef HV_LEDGER_H
 #define HV_LEDGER_H
@@ -49,7 +50,7 @@ static inline void ledger_book_run(const struct exit *exit, uint64_t *account)
     ledger.last = exit->left;
 }
 
-uint64_t ledger_guests(void); /* all guests together */
+uint64_t ledger_guests(void); /* all guests of this CPU together */
 bool ledger_exact(void);
 uint64_t ledger_monitor(void); /* all accounts but boot, idle and guests */
 uint64_t ledger_running(void); /* all accounts but boot */

@@ -4,6 +4,7 @@
  */
 #include "hv/main.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/cpus.h"
 #include "arch/x86/api/keyboard.h"
 #include "arch/x86/api/machine.h"
 #include "arch/x86/api/memory_map.h"
@@ -21,6 +22,7 @@
 #include "hv/run.h"
 #include "hv/trace.h"
 #include "hv/vm.h"
+#include "hv/watchdog.h"
 #include "lib/crc32.h"
 #include "lib/log.h"
 #include "lib/ratio.h"
@@ -133,10 +135,39 @@ static void make_plan(void)
             log_warning("module %u serves no guest: %s", i + 1, boot_info.modules[i].string);
 }
 
+/* What a further CPU is told. */
+static struct {
+    unsigned guest;
+    bool made;
+} making;
+
+static void make_guest(void *nothing)
+{
+    (void)nothing;
+    making.made = pc_create(&plan, making.guest, &boot_info);
+}
+
+static void check_cpu(const struct guest_plan *guest)
+{
+    unsigned number = guest->settings.cpu.number;
+
+    if (cpus_ready(number))
+        return;
+    log_error("%s: cpu=%u: %s: set cpu=0", guest->name, number,
+              number < cpus_count() ? "that CPU can't run guests"
+              : cpus_count() == 1   ? "this machine has CPU 0 alone"
+                                    : "this machine has not so many CPUs");
+    fail();
+}
+
+/* Each on the CPU that will run it: a vCPU belongs there from the start. One after the other. */
 static void make_guests(void)
 {
     for (unsigned i = 0; i < plan.guest_count; i++) {
-        if (!pc_create(&plan, i, &boot_info)) {
+        check_cpu(&plan.guests[i]);
+        making.guest = i;
+        making.made = false;
+        if (!cpus_call(plan.guests[i].settings.cpu.number, make_guest, NULL) || !making.made) {
             log_error("%s: could not be started", plan.guests[i].name);
             fail();
         }
@@ -156,11 +187,29 @@ static const enum cpu_timer timers[] = {
     [HV_TIMER_PERIODIC] = CPU_TIMER_ONESHOT,
 };
 
+/* A CPU without guests looks after the others: where time is measured, not counted, and it costs nobody any.
+ */
+static void start_watchdog(void)
+{
+    for (unsigned cpu = 1; cpu < cpus_count() && vcpu_switch_costs()->spread; cpu++) {
+        if (cpus_ready(cpu) && !run_has_guests(cpu)) {
+            cpus_begin(cpu, watchdog_watch, NULL);
+            return;
+        }
+    }
+}
+
+static void show_health(void *nothing)
+{
+    (void)nothing;
+    cpu_health_show(false);
+}
+
 _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
 {
     struct settings_error error = {0};
     struct ratio cycles_per_ns;
-    struct run_settings run = {0};
+    static struct run_settings run;
 
     ledger_start(host_tsc());
     stack_guard_seed(host_tsc());
@@ -199,26 +248,29 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
              !costs->spread                 ? "nothing is ever charged to close a gap"
              : plan.hv.exact == HV_EXACT_ON ? "exact=on: gaps are closed by setting the timer again"
                                             : "small gaps are charged and counted");
+    cpus_start();
     perturb_init(plan.hv.perturb_seed);
     make_guests();
-    if (plan.hv.timer.kind == HV_TIMER_PERIODIC)
-        cpu_start_periodic_timer(plan.hv.timer.periodic_hz);
     log_info("memory: %'llu KB image, %'llu KB own, %'llu MB free",
              (unsigned long long)boot_info.image_size >> 10, (unsigned long long)phys_own() >> 10,
              (unsigned long long)phys_free() >> 20);
 
     ratio_init(&cycles_per_ns, host_tsc_hz(), UINT64_C(1000000000));
     run.slice = ratio_floor(&cycles_per_ns, plan.hv.slice_ns);
-    run.coarse = plan.hv.timer.kind == HV_TIMER_PERIODIC;
+    run.periodic_hz = plan.hv.timer.periodic_hz;
+    run.perturb_seed = plan.hv.perturb_seed;
     if (early_settings.display != HV_DISPLAY_OFF && host_keyboard_open())
         log_debug("keyboard: PS/2");
     report_init(&boot_info);
     if (!boot_info.module_count)
         report_show(); /* the built-in guest runs: somebody tries this machine */
+    start_watchdog();
     console_start();
     ledger_book(LEDGER_BOOT, host_tsc());
     unsigned code = run_all(&run);
-    cpu_health_show(false);
+    for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+        if (cpus_ready(cpu))
+            cpus_call(cpu, show_health, NULL);
     for (unsigned i = 0; i < vm_count && plan.hv.screen; i++)
         console_show_screen(vms[i]);
     if (console_wants_machine_reset())

@@ -1,5 +1,6 @@
 /* Random disturbance of the host side; the contract is in perturb.h. */
 #include "hv/perturb.h"
+#include "arch/x86/api/per_cpu.h"
 #include "lib/prng.h"
 
 #define BURN_MOST  5000u   /* cycles */
@@ -7,12 +8,12 @@
 
 bool perturb_on;
 
-static struct prng prng;
+static PER_CPU struct prng prng;
 
 void perturb_init(uint64_t seed)
 {
     perturb_on = seed != 0;
-    prng_seed(&prng, seed);
+    prng_seed(&prng, seed + this_cpu()->id);
 }
 
 static void unmap_somewhere(struct vm *vm)

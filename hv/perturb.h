@@ -9,6 +9,7 @@
 
 extern bool perturb_on;
 
+/* On each CPU, which draws from a series of its own; 0: off. */
 void perturb_init(uint64_t seed);
 
 /* After an exit: burns time and unmaps pages. */

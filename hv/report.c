@@ -1,6 +1,7 @@
 /* The report; the contract is in report.h. */
 #include "hv/report.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/cpus.h"
 #include "arch/x86/api/machine.h"
 #include "arch/x86/api/phys.h"
 #include "arch/x86/api/vcpu.h"
@@ -28,21 +29,35 @@ static void show_machine(void)
     log_notice("%'llu MB RAM, %s", (unsigned long long)phys_total() >> 20, text);
 }
 
-void report_show(void)
+/* On each CPU, of its own. */
+static void show_cpu(void *nothing)
 {
     const struct switch_costs *costs = vcpu_switch_costs();
 
-    log_notice("---- report: copy from here ----");
-    log_notice("Verge %s (%s), from %s", VERGE_VERSION, VERGE_COMMIT, boot->loader);
-    show_machine();
-    log_notice("E=%llu X=%llu spread=%llu, recalibrated %llu times", (unsigned long long)costs->entry,
-               (unsigned long long)costs->exit_instruction, (unsigned long long)costs->spread,
-               (unsigned long long)vcpu_recalibrations());
-    for (unsigned i = 0; i < vm_count; i++)
+    (void)nothing;
+    log_notice("cpu%u: E=%llu X=%llu spread=%llu, recalibrated %llu times", this_cpu()->id,
+               (unsigned long long)costs->entry, (unsigned long long)costs->exit_instruction,
+               (unsigned long long)costs->spread, (unsigned long long)vcpu_recalibrations());
+    for (unsigned i = 0; i < vm_count; i++) {
+        if (!vm_is_here(vms[i]))
+            continue;
         log_notice("%s: %'llu timer events, %'llu late (worst %llu), %s", vms[i]->name,
                    (unsigned long long)vms[i]->clock.deadlines.fired,
                    (unsigned long long)vms[i]->landing.late, (unsigned long long)vms[i]->landing.worst_late,
                    vm_time_exact(vms[i]) ? "exact" : "NOT EXACT");
+    }
     cpu_health_show(true);
+}
+
+void report_show(void)
+{
+    log_notice("---- report: copy from here ----");
+    log_notice("Verge %s (%s), from %s", VERGE_VERSION, VERGE_COMMIT, boot->loader);
+    show_machine();
+    for (unsigned cpu = 0; cpu < cpus_count(); cpu++)
+        if (cpus_ready(cpu))
+            cpus_call(cpu, show_cpu, NULL);
+        else
+            log_notice("cpu%u: can't be used", cpu);
     log_notice("---- to here ----");
 }

@@ -1,6 +1,6 @@
 /*
- * The run loop: pick a VM, arm, enter, account, handle the exit. From exit to entry nothing allocates,
- * formats or takes a lock.
+ * The run loop, one on each CPU that has guests: pick a VM, arm, enter, account, handle the exit. From exit
+ * to entry nothing allocates, formats or takes a lock.
  *
  * Time moves only here and in the handlers' charges: after each exit the clock is advanced by what the guest
  * consumed, which runs every deadline on its own cycle. An exit for an instruction at which an interrupt is
@@ -8,7 +8,9 @@
  */
 #include "hv/run.h"
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/cpus.h"
 #include "arch/x86/api/panic.h"
+#include "arch/x86/api/per_cpu.h"
 #include "hv/console.h"
 #include "hv/exits.h"
 #include "hv/guest_trace.h"
@@ -16,6 +18,7 @@
 #include "hv/perturb.h"
 #include "hv/trace.h"
 #include "hv/vm.h"
+#include "hv/watchdog.h"
 #include "lib/log.h"
 
 /* A slice is stretched to a deadline that falls due within this share of it, so that it does not end just
@@ -26,9 +29,9 @@
 /* The idle loop looks after the console this often. */
 #define IDLE_POLLS_PER_SECOND 1000u
 
-static struct vm *current;                                  /* whose state the CPU holds */
-static unsigned next_index;                                 /* round robin */
-static uint64_t *account = &ledger.cycles[LEDGER_SCHEDULE]; /* whose the time since the last booking is */
+static PER_CPU struct vm *current;  /* whose state the CPU holds */
+static PER_CPU unsigned next_index; /* round robin */
+static PER_CPU uint64_t *account;   /* whose the time since the last booking is */
 
 static void hand_over(struct vm *to)
 {
@@ -291,7 +294,8 @@ static void idle(void)
     uint64_t wait = host_tsc_hz() / IDLE_POLLS_PER_SECOND;
 
     for (unsigned i = 0; i < vm_count; i++)
-        wait = MIN(wait, until_needed(vms[i], now));
+        if (vm_is_here(vms[i]))
+            wait = MIN(wait, until_needed(vms[i], now));
     if (wait) {
         cpu_set_timer(wait);
         cpu_wait();
@@ -304,7 +308,7 @@ static struct vm *pick(void)
     for (unsigned i = 0; i < vm_count; i++) {
         struct vm *vm = vms[(next_index + i) % vm_count];
 
-        if (vm->state == VM_RUNNABLE && !output_full(&vm->output)) {
+        if (vm_is_here(vm) && vm->state == VM_RUNNABLE && !output_full(&vm->output)) {
             next_index = (next_index + i + 1) % vm_count;
             return vm;
         }
@@ -312,12 +316,34 @@ static struct vm *pick(void)
     return NULL;
 }
 
-static bool all_ended(void)
+bool run_has_guests(unsigned cpu)
 {
     for (unsigned i = 0; i < vm_count; i++)
-        if (vms[i]->state != VM_ENDED)
-            return false;
-    return true;
+        if (vms[i]->cpu == cpu)
+            return true;
+    return false;
+}
+
+static bool on_boot_cpu(void)
+{
+    return this_cpu()->id == 0;
+}
+
+/* Some other CPU is in its run loop. */
+static bool others_run(void)
+{
+    for (unsigned cpu = 1; cpu < cpus_count(); cpu++)
+        if (run_has_guests(cpu) && cpus_busy(cpu))
+            return true;
+    return false;
+}
+
+static bool guests_left(void)
+{
+    for (unsigned i = 0; i < vm_count; i++)
+        if (vm_is_here(vms[i]) && vms[i]->state != VM_ENDED)
+            return true;
+    return on_boot_cpu() && others_run();
 }
 
 static unsigned highest_code(void)
@@ -325,22 +351,40 @@ static unsigned highest_code(void)
     unsigned code = 0;
 
     for (unsigned i = 0; i < vm_count; i++)
-        if (vms[i]->state == VM_ENDED)
+        if (vm_has_ended(vms[i]))
             code = MAX(code, vms[i]->code);
     return code;
 }
 
-unsigned run_all(const struct run_settings *settings)
+/* Everything of this CPU that goes on between two slices; its VMs' input is there when it returns. */
+static void attend(const struct run_settings *settings)
 {
-    while (!all_ended() && !console_quit() && !console_wants_machine_reset()) {
-        ledger_book_to(account, host_tsc());
+    ledger_book_to(account, host_tsc());
+    if (on_boot_cpu())
         console_service();
-        uint64_t now = host_tsc();
-        ledger_book(LEDGER_CONSOLE, now);
-        account = &ledger.cycles[LEDGER_SCHEDULE];
-        for (unsigned i = 0; i < vm_count; i++)
-            if (vms[i]->state == VM_HALTED)
-                attend_halted(vms[i], now, settings->coarse);
+    else
+        cpus_serve();
+    uint64_t now = host_tsc();
+    ledger_book(LEDGER_CONSOLE, now);
+    account = &ledger.cycles[LEDGER_SCHEDULE];
+    watchdog_look(now);
+    for (unsigned i = 0; i < vm_count; i++) {
+        if (!vm_is_here(vms[i]))
+            continue;
+        input_look(&vms[i]->input);
+        if (vms[i]->state == VM_HALTED)
+            attend_halted(vms[i], now, settings->periodic_hz != 0);
+    }
+}
+
+/* This CPU's run loop. */
+static void run_here(const struct run_settings *settings)
+{
+    account = &ledger.cycles[LEDGER_SCHEDULE];
+    if (settings->periodic_hz)
+        cpu_start_periodic_timer(settings->periodic_hz);
+    while (guests_left() && !console_quit() && !console_wants_machine_reset()) {
+        attend(settings);
         struct vm *vm = pick();
         ledger_book(LEDGER_SCHEDULE, host_tsc());
         if (vm)
@@ -349,7 +393,28 @@ unsigned run_all(const struct run_settings *settings)
             idle();
     }
     for (unsigned i = 0; i < vm_count && console_quit(); i++)
-        vm_end(vms[i], 0, "quit by Ctrl-A x");
+        if (vm_is_here(vms[i]))
+            vm_end(vms[i], 0, "quit by Ctrl-A x");
+    watchdog_rest();
+}
+
+static void run_on_further_cpu(void *argument)
+{
+    const struct run_settings *settings = argument;
+
+    ledger_start(host_tsc());
+    perturb_init(settings->perturb_seed);
+    run_here(settings);
+}
+
+unsigned run_all(const struct run_settings *settings)
+{
+    for (unsigned cpu = 1; cpu < cpus_count(); cpu++)
+        if (run_has_guests(cpu))
+            cpus_begin(cpu, run_on_further_cpu, (void *)settings);
+    run_here(settings);
+    while (others_run()) /* after a quit, or for a reset: they end at their next turn */
+        console_service();
     console_flush();
     return highest_code();
 }

@@ -1,13 +1,14 @@
 /* The trace ring of this CPU; the contract is in devapi/trace.h. */
 #include "hv/trace.h"
+#include "arch/x86/api/per_cpu.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
 
-struct trace_record trace_records[TRACE_RECORDS];
-uint64_t trace_next;
+PER_CPU struct trace_record trace_records[TRACE_RECORDS];
+PER_CPU uint64_t trace_next;
 
-static const struct guest_clock *current_clock;
-static unsigned current_vm;
+static PER_CPU const struct guest_clock *current_clock;
+static PER_CPU unsigned current_vm;
 
 static const char *const names[TRACE_EVENTS] = {
     [TRACE_NONE] = "-",          [TRACE_ENTRY] = "entry",       [TRACE_EXIT] = "exit",

@@ -5,6 +5,7 @@
 #include "hv/guest_trace.h"
 #include "hv/ledger.h"
 #include "hv/perturb.h"
+#include "hv/watchdog.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -111,11 +112,11 @@ void vm_end(struct vm *vm, unsigned code, const char *why)
 {
     if (vm->state == VM_ENDED)
         return;
-    vm->state = VM_ENDED;
     vm->slice_end = 0;
     vm->code = code;
+    __atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
     guest_trace_end(vm);
-    console_let_finish();
+    console_let_finish(vm);
     if (code > VERDICT_LARGEST || why[0])
         log_info("%s: ended: %s", vm->name, why[0] ? why : "verdict");
     show_closing_line(vm);
@@ -142,6 +143,7 @@ static void restart(struct vm *vm)
         vm->policy.resets_left--;
     vm->restarts++;
     guest_trace_end(vm);
+    watchdog_rest(); /* all of its RAM is cleared */
     log_info("%s: reset: %s; restart %llu", vm->name, vm->requests.why, (unsigned long long)vm->restarts);
     if (!vm_reset(vm))
         vm_end(vm, VERDICT_CRASH, "could not be restarted");

@@ -1,11 +1,12 @@
 /*
  * A virtual machine as the run loop sees it: one vCPU, its clock, its memory and buses, and what it may do.
  * The wiring of devices is guest/'s; it reaches this layer only through the operations below. Only the CPU
- * that owns a VM touches it.
+ * that owns a VM touches it, but for `output` and `input`, which the console shares.
  */
 #ifndef HV_VM_H
 #define HV_VM_H
 
+#include "arch/x86/api/cpu.h"
 #include "arch/x86/api/vcpu.h"
 #include "hv/bus.h"
 #include "hv/charge.h"
@@ -90,6 +91,7 @@ struct vm {
                        or perturb= */
     char name[16];
     unsigned id;
+    unsigned cpu; /* the physical CPU that runs it */
     enum vm_state state;
     struct nested nested;
     struct guest_memory memory;
@@ -122,9 +124,21 @@ struct vm {
 
 #define VMS_MAX 32
 
-/* All VMs of this CPU, in the order of the plan. */
+/* All VMs, in the order of the plan. */
 extern struct vm *vms[VMS_MAX];
 extern unsigned vm_count;
+
+/* It is this CPU's. */
+static inline bool vm_is_here(const struct vm *vm)
+{
+    return vm->cpu == this_cpu()->id;
+}
+
+/* On any CPU. */
+static inline bool vm_has_ended(const struct vm *vm)
+{
+    return __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) == VM_ENDED;
+}
 
 /* Fills the parts that belong to this layer. */
 void vm_init(struct vm *vm, const char *name, unsigned id, uint64_t hz, const struct vm_ops *ops,

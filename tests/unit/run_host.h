@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "arch/x86/api/cpu.h"
+#include "arch/x86/api/cpus.h"
 #include "hv/console.h"
 #include "hv/emulate.h"
+#include "hv/watchdog.h"
 
 #define HZ        UINT64_C(1000000000)
 #define RAM_BYTES 0x100000u
@@ -30,6 +32,53 @@ uint64_t host_tsc(void)
 uint64_t host_tsc_hz(void)
 {
     return HZ;
+}
+
+/* One CPU. */
+static struct cpu only_cpu;
+
+struct cpu *this_cpu(void)
+{
+    return &only_cpu;
+}
+
+unsigned cpus_count(void)
+{
+    return 1;
+}
+
+bool cpus_busy(unsigned id)
+{
+    (void)id;
+    return false;
+}
+
+void cpus_begin(unsigned id, void (*job)(void *), void *argument)
+{
+    (void)id;
+    (void)job;
+    (void)argument;
+    fail();
+}
+
+void cpus_serve(void)
+{
+    fail();
+}
+
+void watchdog_look(uint64_t now)
+{
+    (void)now;
+}
+
+void watchdog_rest(void)
+{
+}
+
+void cpu_start_periodic_timer(uint32_t hz)
+{
+    (void)hz;
+    fail();
 }
 
 void cpu_set_timer(uint64_t host_cycles)
@@ -68,8 +117,9 @@ bool console_wants_machine_reset(void)
     return false;
 }
 
-void console_let_finish(void)
+void console_let_finish(const struct vm *vm)
 {
+    (void)vm;
 }
 
 void console_flush(void)

@@ -45,6 +45,8 @@ static void test_delivered_as_a_deadline(void **state)
     guest_clock_advance(&guest_clock, 500);
     input_put(&input, 'a');
     input_put(&input, 'b');
+    assert_true(deadline_queue_next(&guest_clock.deadlines) == DEADLINE_NEVER); /* another CPU may do that */
+    input_look(&input);
     assert_int_equal(got_count, 0);
     assert_true(deadline_queue_next(&guest_clock.deadlines) == 500);
     guest_clock_advance(&guest_clock, 900);
@@ -62,6 +64,7 @@ static void test_back_pressure(void **state)
     room = 3;
     for (unsigned i = 0; i < 10; i++)
         input_put(&input, (uint8_t)i);
+    input_look(&input);
     guest_clock_advance(&guest_clock, 10);
     assert_int_equal(got_count, 3);
     guest_clock_advance(&guest_clock, 1000);
@@ -81,6 +84,7 @@ static void test_full_queue_drops_and_counts(void **state)
     for (unsigned i = 0; i < INPUT_SIZE + 9; i++)
         input_put(&input, (uint8_t)i);
     assert_true(input.dropped == 9);
+    input_look(&input);
     guest_clock_advance(&guest_clock, 1);
     assert_int_equal(got_count, INPUT_SIZE);
     for (unsigned i = 0; i < INPUT_SIZE; i++)
@@ -100,17 +104,20 @@ static void test_random(void **state)
         for (uint64_t burst = prng_below(&prng, 40); burst; burst--) {
             uint8_t byte = (uint8_t)prng_next(&prng);
 
-            if (input.count < INPUT_SIZE)
+            if (input.put - input.taken < INPUT_SIZE)
                 put[put_count++] = byte;
             input_put(&input, byte);
         }
         room = prng_below(&prng, 40);
+        if (prng_below(&prng, 4))
+            input_look(&input);
         if (prng_below(&prng, 2))
             input_ready(&input);
         guest_clock_advance(&guest_clock, guest_clock.now + prng_below(&prng, 100));
-        assert_int_equal(got_count + input.count, put_count);
+        assert_int_equal(got_count + (input.put - input.taken), put_count);
     }
     room = SIZE_MAX;
+    input_look(&input);
     input_ready(&input);
     guest_clock_advance(&guest_clock, guest_clock.now);
     assert_int_equal(got_count, put_count);

@@ -293,7 +293,7 @@ static void guest_values(void **state)
 
     (void)state;
     settings_defaults(&guest_setting_table, &guest);
-    assert_true(guest.mem_bytes == 256u << 20 && guest.cpu == GUEST_CPU_HOST &&
+    assert_true(guest.mem_bytes == 256u << 20 && guest.cpu.level == GUEST_CPU_HOST && guest.cpu.number == 0 &&
                 guest.idle == GUEST_IDLE_WAIT && guest.charge_cycles == 0 && guest.uart == GUEST_UART_FAST &&
                 guest.rtc.mode == GUEST_RTC_GUEST && guest.onreset == GUEST_ONRESET_RESTART &&
                 guest.oncrash == GUEST_ONCRASH_STOP && guest.onhalt == GUEST_ONHALT_AUTO &&
@@ -304,8 +304,14 @@ static void guest_values(void **state)
     assert_true(set_guest("charge=1", &guest) && guest.charge_cycles == 1);
     assert_false(set_guest("charge=0", &guest) || set_guest("charge=soft", &guest) ||
                  set_guest("charge=1000001", &guest));
-    assert_true(set_guest("cpu=v3", &guest) && guest.cpu == 3);
-    assert_false(set_guest("cpu=v4", &guest) || set_guest("cpu=2", &guest) || set_guest("cpu=", &guest));
+    assert_true(set_guest("cpu=v3", &guest) && guest.cpu.level == 3 && guest.cpu.number == 0);
+    assert_true(set_guest("cpu=2", &guest) && guest.cpu.level == GUEST_CPU_HOST && guest.cpu.number == 2);
+    assert_true(set_guest("cpu=63,v1", &guest) && guest.cpu.level == 1 && guest.cpu.number == 63);
+    assert_true(set_guest("cpu=0,host", &guest) && guest.cpu.level == 0 && guest.cpu.number == 0);
+    assert_false(set_guest("cpu=v4", &guest) || set_guest("cpu=", &guest) || set_guest("cpu=64", &guest) ||
+                 set_guest("cpu=4294967296", &guest) || set_guest("cpu=1,", &guest) ||
+                 set_guest("cpu=1v2", &guest) || set_guest("cpu=v2,1", &guest) ||
+                 set_guest("cpu=1,v2,", &guest) || set_guest("cpu=1,2", &guest));
     assert_true(set_guest("idle=skip", &guest) && guest.idle == GUEST_IDLE_SKIP);
     assert_true(set_guest("onreset=machine", &guest) && guest.onreset == GUEST_ONRESET_MACHINE);
     assert_true(set_guest("oncrash=keep", &guest) && guest.oncrash == GUEST_ONCRASH_KEEP);
