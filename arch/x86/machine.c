@@ -74,7 +74,7 @@ static void show_tables(void)
     if (acpi.iommu)
         log_info("ACPI: the machine has an IOMMU (%s): not used", acpi.iommu);
     if (cpus)
-        log_info("ACPI: %u CPU%s; 1 is used", cpus, cpus == 1 ? "" : "s");
+        log_info("ACPI: %u CPU%s", cpus, cpus == 1 ? "" : "s");
 }
 
 void machine_read_tables(uint64_t rsdp)

@@ -92,7 +92,7 @@ LINES = {"short": ["SPCR at .*: bad length", "DBG2 at .*: bad length", "DMAR at 
 def test_contents(tmp_path, name):
     lines = boots(at_entry.Machine(tmp_path, *SERIAL, *adding(tmp_path, CONTENTS[name])), tmp_path)
     complain(lines, LINES.get(name, []))
-    assert "ACPI: 1 CPU; 1 is used" in lines
+    assert "ACPI: 1 CPU" in lines
 
 
 # ---- headers -----------------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_headers(tmp_path, name):
 
 
 # ---- what is there -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("smp,line", [("1", "1 CPU; 1 is used"), ("8", "8 CPUs; 1 is used"), ("2,maxcpus=6", "2 CPUs; 1 is used")])
+@pytest.mark.parametrize("smp,line", [("1", "1 CPU"), ("8", "8 CPUs"), ("2,maxcpus=6", "2 CPUs")])
 def test_cpus_are_counted(tmp_path, smp, line):
     lines = boots(at_entry.Machine(tmp_path, *SERIAL, "-smp", smp), tmp_path)
     assert f"ACPI: {line}" in lines
