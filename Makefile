@@ -154,7 +154,7 @@ $(BUILD)/unit/test_efi_firmware: private HOST_HEADERS := $(EFI_HEADERS)
 $(BUILD)/unit/test_efi_firmware: $(EFI_HOST_SRC) boot/efi/loader.h
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libverge-host.a $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
-	$(HOSTCC) $(HOSTFLAGS) $(HOST_HEADERS) $< $(filter boot/%.c,$^) $(BUILD)/libverge-host.a -lcmocka $$(sed -n 's|^// LIBS: ||p' $<) -o $@
+	$(HOSTCC) $(HOSTFLAGS) $(HOST_HEADERS) -MMD -MP -MF $@.d -MT $@ $< $(filter boot/%.c,$^) $(BUILD)/libverge-host.a -lcmocka $$(sed -n 's|^// LIBS: ||p' $<) -o $@
 
 unit: $(UNIT_BIN) ## build and run the host unit tests (ASan, UBSan)
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
@@ -196,4 +196,4 @@ clean: ## remove everything built
 	rm -rf $(BUILD)
 
 include tests/guests/guests.mk
--include $(EFI_SRC:%.c=$(BUILD)/efi/%.d) $(HOST_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(C_SRC:%.c=$(BUILD)/hv/%.d)
+-include $(UNIT_BIN:=.d) $(EFI_SRC:%.c=$(BUILD)/efi/%.d) $(HOST_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(C_SRC:%.c=$(BUILD)/hv/%.d)

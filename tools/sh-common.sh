@@ -104,6 +104,7 @@ test|have_fuzzer|libclang-rt-14-dev
 test|have_python pytest|python3-pytest
 test|have_python pytest pexpect|python3-pexpect
 test|have_command shellcheck|shellcheck
+test|have_command gcovr|gcovr
 test|have_command stty|coreutils
 long|have_command debootstrap|debootstrap
 TABLE
