@@ -33,7 +33,8 @@ static inline bool output_full(const struct output *output)
 /* Takes up to `length` bytes; returns how many. */
 static inline size_t output_put(struct output *output, const uint8_t *data, size_t length)
 {
-    size_t taken = MIN(length, (size_t)(OUTPUT_SIZE - output_count(output)));
+    size_t room = OUTPUT_SIZE - output_count(output); /* read once: the other end moves meanwhile */
+    size_t taken = MIN(length, room);
 
     for (size_t i = 0; i < taken; i++)
         output->bytes[(output->put + i) % OUTPUT_SIZE] = data[i];
@@ -44,10 +45,10 @@ static inline size_t output_put(struct output *output, const uint8_t *data, size
 /* The oldest bytes in one piece, and taking them away. */
 static inline size_t output_peek(const struct output *output, const uint8_t **data)
 {
-    unsigned head = output->taken % OUTPUT_SIZE;
+    unsigned head = output->taken % OUTPUT_SIZE, count = output_count(output);
 
     *data = output->bytes + head;
-    return MIN(output_count(output), OUTPUT_SIZE - head);
+    return MIN(count, OUTPUT_SIZE - head);
 }
 
 static inline void output_drop(struct output *output, size_t length)
