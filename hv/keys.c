@@ -14,28 +14,30 @@
 static bool prefixed, quit;
 static unsigned focus;
 
-/* Which CPU acts. */
+/* Which CPU acts: a guest's registers, clock and trace are its own CPU's, and so are a CPU's ledger and
+ * counters.
+ */
 enum place { HERE, GUESTS_CPU, EACH_CPU };
 
 struct key {
     char letter;
     enum place place;
     const char *help;
-    void (*act)(struct vm *vm);
+    void (*act)(void *focused); /* the VM that input goes to */
 };
 
-static void show_help(struct vm *vm);
+static void show_help(void *focused);
 
-static void next_guest(struct vm *vm)
+static void next_guest(void *focused)
 {
-    (void)vm;
+    (void)focused;
     focus = (focus + 1) % vm_count;
     log_notice("input goes to %s", vms[focus]->name);
 }
 
-static void show_clocks(struct vm *vm)
+static void show_clocks(void *focused)
 {
-    (void)vm;
+    (void)focused;
     for (unsigned i = 0; i < vm_count; i++) {
         const struct vm *v = vms[i];
 
@@ -59,8 +61,9 @@ static void show_clocks(struct vm *vm)
     cpu_health_show(true);
 }
 
-static void show_registers(struct vm *vm)
+static void show_registers(void *focused)
 {
+    struct vm *vm = focused;
     static const char *const names[REG_COUNT] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                                  "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     struct vcpu_control c;
@@ -80,20 +83,22 @@ static void show_registers(struct vm *vm)
                (unsigned long long)c.efer);
 }
 
-static void show_trace(struct vm *vm)
+static void show_trace(void *focused)
 {
-    (void)vm;
+    (void)focused;
     trace_show(32);
 }
 
-static void show_report(struct vm *vm)
+static void show_report(void *focused)
 {
-    (void)vm;
+    (void)focused;
     report_show();
 }
 
-static void raise_nmi(struct vm *vm)
+static void raise_nmi(void *focused)
 {
+    struct vm *vm = focused;
+
     if (vm->state == VM_ENDED || vm->state == VM_KEPT) {
         log_notice("%s doesn't run any more", vm->name);
         return;
@@ -102,9 +107,9 @@ static void raise_nmi(struct vm *vm)
     log_notice("%s: NMI%s", vm->name, vm_nmi_waits(vm) ? "" : ", masked by bit 7 of port 70h as yet");
 }
 
-static void ask_quit(struct vm *vm)
+static void ask_quit(void *focused)
 {
-    (void)vm;
+    (void)focused;
     __atomic_store_n(&quit, true, __ATOMIC_RELEASE);
 }
 
@@ -119,40 +124,26 @@ static const struct key keys[] = {
     {'x', HERE, "quit Verge", ask_quit},
 };
 
-static void show_help(struct vm *vm)
+static void show_help(void *focused)
 {
-    (void)vm;
+    (void)focused;
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
         log_notice("Ctrl-A %c: %s", keys[i].letter, keys[i].help);
     log_notice("Ctrl-A Ctrl-A: one Ctrl-A to the guest");
 }
 
-/* A guest's registers, clock and trace are its own CPU's, and so are a ledger and the counters of a CPU. */
-static struct {
-    const struct key *key;
-    struct vm *vm;
-} request;
-
-static void carry_out(void *nothing)
-{
-    (void)nothing;
-    request.key->act(request.vm);
-}
-
 static void act(const struct key *key, struct vm *vm)
 {
-    request.key = key;
-    request.vm = vm;
     if (key->place == HERE)
-        carry_out(NULL);
+        key->act(vm);
     else if (key->place == GUESTS_CPU)
-        cpus_call(vm->cpu, carry_out, NULL);
+        cpus_call(vm->cpu, key->act, vm);
     for (unsigned cpu = 0; cpu < cpus_count() && key->place == EACH_CPU; cpu++) {
-        if (cpu == 0 || run_has_guests(cpu)) {
-            if (cpu)
-                log_notice("cpu%u:", cpu);
-            cpus_call(cpu, carry_out, NULL);
-        }
+        if (cpu && !run_has_guests(cpu))
+            continue;
+        if (cpu)
+            log_notice("cpu%u:", cpu);
+        cpus_call(cpu, key->act, vm);
     }
 }
 

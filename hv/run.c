@@ -395,7 +395,6 @@ static void run_here(const struct run_settings *settings)
     for (unsigned i = 0; i < vm_count && console_quit(); i++)
         if (vm_is_here(vms[i]))
             vm_end(vms[i], 0, "quit by Ctrl-A x");
-    watchdog_rest();
 }
 
 static void run_on_further_cpu(void *argument)
@@ -405,6 +404,7 @@ static void run_on_further_cpu(void *argument)
     ledger_start(host_tsc());
     perturb_init(settings->perturb_seed);
     run_here(settings);
+    watchdog_rest();
 }
 
 unsigned run_all(const struct run_settings *settings)
@@ -413,8 +413,11 @@ unsigned run_all(const struct run_settings *settings)
         if (run_has_guests(cpu))
             cpus_begin(cpu, run_on_further_cpu, (void *)settings);
     run_here(settings);
-    while (others_run()) /* after a quit, or for a reset: they end at their next turn */
+    while (others_run()) { /* after a quit, or for a reset: they end at their next turn */
         console_service();
+        watchdog_look(host_tsc());
+    }
+    watchdog_rest();
     console_flush();
     return highest_code();
 }

@@ -131,7 +131,7 @@ static bool is_shared(const void *pointer)
 
 static void give(struct seat *seat, struct work *work, void (*function)(void *), void *argument)
 {
-    ASSERT(is_shared(argument) && !wanted(work));
+    ASSERT(is_shared(argument));
     work->function = function;
     work->argument = argument;
     __atomic_store_n(&work->wanted, true, __ATOMIC_RELEASE);
@@ -145,6 +145,10 @@ bool cpus_call(unsigned id, void (*function)(void *), void *argument)
     if (id == this_cpu()->id) {
         function(argument);
         return true;
+    }
+    if (wanted(&seat->call)) { /* an earlier one, which was given up */
+        log_error("cpu%u does not come back", id);
+        return false;
     }
     give(seat, &seat->call, function, argument);
     if (wait_for(&seat->call.wanted, false, CALL_US))
@@ -302,11 +306,15 @@ void cpus_start(void)
 
     seats[0] = (struct seat){.apic_id = host_lapic_id(), .ready = true, .answered = true};
     boot_pat = rdmsr(MSR_PAT);
-    for (unsigned i = 0; i < acpi->cpu_count && count < CPUS_MAX; i++) {
+    for (unsigned i = 0; i < acpi->cpu_count; i++) {
         if (!acpi->cpus[i].enabled || acpi->cpus[i].apic_id == seats[0].apic_id)
             continue;
         if (!page) {
             log_warning("no memory is free below 640 KB: the other CPUs can't be started");
+            return;
+        }
+        if (count == CPUS_MAX) {
+            log_warning("more than %u CPUs: the rest is not used", CPUS_MAX);
             return;
         }
         unsigned id = count++;
