@@ -77,8 +77,10 @@ def arguments_for(hv="", kernel=None, initrd=None, append=None, mem=None, vms=()
 
 
 def end_with_parent():
-    """In the child: SIGTERM when pytest dies, however it does, so that no emulator outlives an interrupted run. PR_SET_PDEATHSIG of prctl(2)."""
+    """In the child: SIGTERM when pytest dies, however it does, so that no emulator outlives an interrupted run. PR_SET_PDEATHSIG of prctl(2).
+    And Ctrl-C works, also where pytest was started in the background, which ignores it."""
     LIBC.prctl(1, signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_script(command, timeout, stdin=b"", env=None, cwd=ROOT):
