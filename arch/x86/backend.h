@@ -7,6 +7,7 @@
 #define ARCH_X86_BACKEND_H
 
 #include "arch/x86/api/vcpu.h"
+#include "arch/x86/host/lapic.h"
 
 /* Exits with the same overhead share a class. */
 enum exit_class {
@@ -116,9 +117,9 @@ struct backend {
     void (*create)(struct vcpu *vcpu, struct nested *nested);
     void (*reset)(struct vcpu *vcpu);
     void (*switch_hands)(struct vcpu *from, struct vcpu *to);
-    /* The local APIC's timer is in TSC-deadline mode: entries arm it so. */
-    void (*use_deadlines)(void);
-    /* Entries and exits do what guard_flags says (speculation.h), in either mode. After use_deadlines(). */
+    /* How entries arm the local APIC's timer. */
+    void (*arm_by)(enum lapic_way way);
+    /* Entries and exits do what guard_flags says (speculation.h), the way to arm among it. After arm_by(). */
     void (*use_guards)(void);
     void (*hold_host)(void);
     void (*release_host)(void);

@@ -115,8 +115,8 @@ static bool start_timer(enum cpu_timer timer)
         log_error("the local APIC's timer does not count, which Verge needs");
         return false;
     }
-    if (by_deadline)
-        cpu_backend.use_deadlines();
+    cpu_backend.arm_by(by_deadline ? LAPIC_BY_DEADLINE : LAPIC_BY_MEMORY);
+    guard_flags |= by_deadline ? GUARD_DEADLINE : 0;
     timer_name = by_deadline ? "TSC-deadline" : "one-shot";
     log_info("timer: the local APIC's in %s mode, %'llu Hz", timer_name,
              (unsigned long long)host_oneshot.ticks_hz);

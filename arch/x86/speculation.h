@@ -23,6 +23,7 @@ struct speculation_facts {
 #define GUARD_FLUSH    BIT(1) /* before an entry: the L1 data cache flushed, which does that, too */
 #define GUARD_IBRS     BIT(2) /* IBRS set anew behind each exit, and clear for the guest */
 #define GUARD_FILL_RSB BIT(3) /* behind an exit: no return goes where a guest's call came from */
+#define GUARD_X2APIC   BIT(6) /* no measure: the timer is armed by a count in an MSR */
 #define GUARD_DEADLINE BIT(7) /* no measure: the timer is in TSC-deadline mode */
 
 struct speculation {

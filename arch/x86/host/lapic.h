@@ -21,7 +21,9 @@ void host_lapic_send_interrupt(uint32_t apic_id, uint8_t vector);
 
 void host_lapic_eoi(void);
 
-/* The initial-count register: the world switch writes it itself, right before T0. */
+/* How the timer is armed, which the world switch does itself, right before T0 (arming.inc): by a count in
+ * memory, by a count in an MSR, by a moment. And the register in memory. */
+enum lapic_way { LAPIC_BY_MEMORY, LAPIC_BY_MSR, LAPIC_BY_DEADLINE };
 volatile uint32_t *host_lapic_initial_count(void);
 uint32_t host_lapic_current_count(void);
 

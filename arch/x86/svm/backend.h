@@ -54,7 +54,7 @@ static inline void svm_dirty(struct vcpu *vcpu, uint32_t parts)
 void svm_vcpu_create(struct vcpu *vcpu, struct nested *nested);
 void svm_vcpu_reset(struct vcpu *vcpu);
 void svm_vcpu_switch(struct vcpu *from, struct vcpu *to);
-void svm_vcpu_use_deadlines(void);
+void svm_vcpu_arm_by(enum lapic_way way);
 void svm_vcpu_use_guards(void);
 void svm_vcpu_hold_host(void);
 void svm_vcpu_release_host(void);

@@ -19,6 +19,7 @@
 section .text
 bits 64
 global svm_enter
+global svm_enter_x2apic
 global svm_enter_deadline
 global svm_enter_guarded
 extern svm_left
@@ -67,6 +68,12 @@ extern svm_left
     pop rbp
 %endmacro
 
+; The same with the timer's register in an MSR.
+align 64
+svm_enter_x2apic:
+    BEGIN
+    ARM_X2APIC rdi + SW_ARM_COUNT, svm_enter.armed
+
 ; The same with the timer in TSC-deadline mode.
 align 64
 svm_enter_deadline:
@@ -81,17 +88,21 @@ svm_enter:
     SWITCH
     jmp svm_left
 
-; The same for both modes of the timer, with what this CPU needs against speculative execution.
+; The same for all ways to arm the timer, with what this CPU needs against speculative execution.
 align 64
 svm_enter_guarded:
     BEGIN
     GUARD_ENTRY
-    test byte [rel guard_flags], GUARD_DEADLINE
-    jnz .deadline
+    test byte [rel guard_flags], GUARD_DEADLINE | GUARD_X2APIC
+    jnz .by_msr
     ARM_COUNT rdi + SW_ARM_COUNT, rdi + SW_TIMER_REGISTER
 .armed:
     SWITCH
     GUARD_EXIT
     jmp svm_left
-.deadline:
+.by_msr:
+    test byte [rel guard_flags], GUARD_X2APIC
+    jnz .x2apic
     ARM_DEADLINE rdi + SW_ARM_COUNT, .armed
+.x2apic:
+    ARM_X2APIC rdi + SW_ARM_COUNT, .armed

@@ -23,5 +23,6 @@ void svm_offsets(void)
     VALUE(GUARD_FLUSH);
     VALUE(GUARD_IBRS);
     VALUE(GUARD_FILL_RSB);
+    VALUE(GUARD_X2APIC);
     VALUE(GUARD_DEADLINE);
 }

@@ -18,6 +18,7 @@ struct svm_switch {
 /* Enters the guest; goes on in svm_left() after its exit. All registers but RSP and RBP are changed when that
  * returns. */
 void svm_enter(struct svm_switch *state);
+void svm_enter_x2apic(struct svm_switch *state);   /* the timer's register is an MSR */
 void svm_enter_deadline(struct svm_switch *state); /* the timer is in TSC-deadline mode */
 void svm_enter_guarded(struct svm_switch *state);  /* with guard_flags (speculation.h) */
 

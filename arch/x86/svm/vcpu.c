@@ -240,16 +240,19 @@ static bool attend(struct vcpu *vcpu, uint64_t *distance)
 
 /* ---- entering ---- */
 
-/* The entries: one that may arm the timer, by the timer's mode; and one that does not. */
+/* The entries: one that may arm the timer, by the way to do that; and one that does not. */
 static struct {
     void (*arming)(struct svm_switch *state);
     void (*plain)(struct svm_switch *state);
 } enter_by = {svm_enter, svm_enter};
 
-void svm_vcpu_use_deadlines(void)
+void svm_vcpu_arm_by(enum lapic_way way)
 {
-    enter_by.arming = svm_enter_deadline;
-    guard_flags |= GUARD_DEADLINE;
+    static void (*const entries[])(struct svm_switch * state) = {[LAPIC_BY_MEMORY] = svm_enter,
+                                                                 [LAPIC_BY_MSR] = svm_enter_x2apic,
+                                                                 [LAPIC_BY_DEADLINE] = svm_enter_deadline};
+
+    enter_by.arming = entries[way];
 }
 
 void svm_vcpu_use_guards(void)

@@ -84,7 +84,7 @@ bool vmx_holds(const struct vcpu *vcpu);
 void vmx_vcpu_create(struct vcpu *vcpu, struct nested *nested);
 void vmx_vcpu_reset(struct vcpu *vcpu);
 void vmx_vcpu_switch(struct vcpu *from, struct vcpu *to);
-void vmx_vcpu_use_deadlines(void);
+void vmx_vcpu_arm_by(enum lapic_way way);
 void vmx_vcpu_use_guards(void);
 void vmx_vcpu_hold_host(void);
 void vmx_vcpu_release_host(void);

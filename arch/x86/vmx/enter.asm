@@ -20,6 +20,8 @@ bits 64
 global vmx_launch
 global vmx_resume
 global vmx_resume_unarmed
+global vmx_launch_x2apic
+global vmx_resume_x2apic
 global vmx_launch_deadline
 global vmx_resume_deadline
 global vmx_launch_guarded
@@ -74,31 +76,37 @@ align 64
     ENTER vmx_resume, vmresume, 1
     ENTER vmx_resume_unarmed, vmresume, 0
 
-; The first two with the timer in TSC-deadline mode.
-%macro ENTER_DEADLINE 2
+; The first two with the timer's register in an MSR, or with the timer in TSC-deadline mode: %3 is the way to arm it.
+%macro ENTER_BY_MSR 3
 align 64
 %1:
     BEGIN
-    ARM_DEADLINE rdi + VX_ARM_COUNT, %2.armed
+    %3 rdi + VX_ARM_COUNT, %2.armed
 %endmacro
 
-    ENTER_DEADLINE vmx_launch_deadline, vmx_launch
-    ENTER_DEADLINE vmx_resume_deadline, vmx_resume
+    ENTER_BY_MSR vmx_launch_x2apic, vmx_launch, ARM_X2APIC
+    ENTER_BY_MSR vmx_resume_x2apic, vmx_resume, ARM_X2APIC
+    ENTER_BY_MSR vmx_launch_deadline, vmx_launch, ARM_DEADLINE
+    ENTER_BY_MSR vmx_resume_deadline, vmx_resume, ARM_DEADLINE
 
-; The first two for both modes of the timer, with what this CPU needs against speculative execution. Their exits arrive at
+; The first two for all ways to arm the timer, with what this CPU needs against speculative execution. Their exits arrive at
 ; vmx_exit_point_guarded.
 %macro ENTER_GUARDED 2
 align 64
 %1:
     BEGIN
     GUARD_ENTRY
-    test byte [rel guard_flags], GUARD_DEADLINE
-    jnz .deadline
+    test byte [rel guard_flags], GUARD_DEADLINE | GUARD_X2APIC
+    jnz .by_msr
     ARM_COUNT rdi + VX_ARM_COUNT, rdi + VX_TIMER_REGISTER
 .armed:
     jmp %2.armed
-.deadline:
+.by_msr:
+    test byte [rel guard_flags], GUARD_X2APIC
+    jnz .x2apic
     ARM_DEADLINE rdi + VX_ARM_COUNT, %2.armed
+.x2apic:
+    ARM_X2APIC rdi + VX_ARM_COUNT, %2.armed
 %endmacro
 
     ENTER_GUARDED vmx_launch_guarded, vmx_launch

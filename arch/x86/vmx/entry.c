@@ -7,7 +7,6 @@
 #include "arch/x86/api/panic.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/oneshot.h"
-#include "arch/x86/speculation.h"
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/vmx.h"
 #include "lib/log.h"
@@ -185,8 +184,8 @@ static inline void count_accesses(enum exit_kind kind)
 }
 #endif
 
-/* The entries that may arm the timer: by the timer's mode. */
-static struct {
+/* The entries that may arm the timer, by the way to do that. */
+static struct arming_entries {
     void (*launch)(struct vmx_switch *state);
     void (*resume)(struct vmx_switch *state);
 } enter_arming = {vmx_launch, vmx_resume};
@@ -194,11 +193,14 @@ static struct {
 /* One that does not, for a VMCS that has been entered before. */
 static void (*resume_unarmed)(struct vmx_switch *state) = vmx_resume_unarmed;
 
-void vmx_vcpu_use_deadlines(void)
+void vmx_vcpu_arm_by(enum lapic_way way)
 {
-    enter_arming.launch = vmx_launch_deadline;
-    enter_arming.resume = vmx_resume_deadline;
-    guard_flags |= GUARD_DEADLINE;
+    static const struct arming_entries entries[] = {
+        [LAPIC_BY_MEMORY] = {vmx_launch, vmx_resume},
+        [LAPIC_BY_MSR] = {vmx_launch_x2apic, vmx_resume_x2apic},
+        [LAPIC_BY_DEADLINE] = {vmx_launch_deadline, vmx_resume_deadline}};
+
+    enter_arming = entries[way];
 }
 
 /* arm_count is 0 between two armings, so that the guarded entry serves as the unarmed one, too. */

@@ -17,6 +17,8 @@ struct vmx_switch {
  * vmx_left() after its exit. All registers but RSP and RBP are changed when that returns. */
 void vmx_launch(struct vmx_switch *state);
 void vmx_resume(struct vmx_switch *state);
+void vmx_launch_x2apic(struct vmx_switch *state); /* the timer's register is an MSR */
+void vmx_resume_x2apic(struct vmx_switch *state);
 void vmx_launch_deadline(struct vmx_switch *state); /* the timer is in TSC-deadline mode */
 void vmx_resume_deadline(struct vmx_switch *state);
 void vmx_resume_unarmed(struct vmx_switch *state); /* without looking at arm_count */
