@@ -122,7 +122,7 @@ HOST_OBJ := $(HOST_SRC:%.c=$(BUILD)/host/%.o)
 UNIT_SRC := hv/run.c hv/exits.c hv/vm.c hv/ledger.c hv/perturb.c hv/trace.c arch/x86/tsc.c arch/x86/phys.c \
             arch/x86/host/serial.c arch/x86/host/uart.c arch/x86/host/pci.c arch/x86/host/pci_uart.c \
             arch/x86/host/keyboard.c arch/x86/host/scan_codes.c \
-            arch/x86/nested.c arch/x86/control.c arch/x86/host/deadline.c arch/x86/vmx/check.c arch/x86/svm/check.c \
+            arch/x86/nested.c arch/x86/control.c arch/x86/host/deadline.c arch/x86/host/lapic.c arch/x86/vmx/check.c arch/x86/svm/check.c \
             arch/x86/vmx/preflight.c arch/x86/svm/preflight.c arch/x86/health.c arch/x86/identity.c arch/x86/speculation.c
 # verge.efi's, of one test that supplies the firmware.
 EFI_HOST_SRC := $(addprefix boot/efi/,console.c files.c memory.c modules.c text.c)

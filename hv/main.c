@@ -186,6 +186,7 @@ static const enum cpu_timer timers[] = {
     [HV_TIMER_DEADLINE] = CPU_TIMER_DEADLINE, [HV_TIMER_PREEMPT] = CPU_TIMER_PREEMPTION,
     [HV_TIMER_PERIODIC] = CPU_TIMER_ONESHOT,
 };
+static const enum cpu_apic apics[] = {[HV_APIC_AUTO] = CPU_APIC_AUTO, [HV_APIC_XAPIC] = CPU_APIC_XAPIC};
 
 /* A CPU without guests looks after the others: where time is measured, not counted, and it costs nobody any.
  */
@@ -238,7 +239,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     make_plan();
     cpu_init_time(early_settings.tsc_hz);
     cpu_init_speculation(plan.hv.spec_ctrl == HV_SPEC_CTRL_OFF);
-    if (!cpu_init_virtualisation(timers[plan.hv.timer.kind]))
+    if (!cpu_init_virtualisation(timers[plan.hv.timer.kind], apics[plan.hv.apic]))
         fail();
     const struct switch_costs *costs = vcpu_switch_costs();
     log_info("Verge %s (%s), %s, TSC %'llu Hz, %'llu MB RAM", VERGE_VERSION, VERGE_COMMIT, cpu_backend_name(),

@@ -110,6 +110,13 @@ static const struct setting hv_keys[] = {
      .help = "what ends a guest's run at a deadline: the local APIC's timer by a count (oneshot) or by the "
              "TSC itself (deadline; auto: where the CPU can and has no erratum), VT-x's preemption timer, or "
              "a coarse tick of 1 to 100000 Hz as a baseline for measurements"},
+    {.key = "apic",
+     .form = "auto|xapic",
+     .standard = "auto",
+     .example = "apic=auto",
+     CHOICE(apic),
+     AT_BOOT,
+     .help = "how Verge reaches the local APIC: by MSRs (x2APIC mode) where the CPU can, or in memory"},
     {.key = "spec-ctrl",
      .form = "auto|off",
      .standard = "auto",

@@ -14,6 +14,7 @@ enum hv_onexit { HV_ONEXIT_POWEROFF, HV_ONEXIT_REBOOT, HV_ONEXIT_HALT, HV_ONEXIT
 enum hv_serial { HV_SERIAL_COM1, HV_SERIAL_COM2, HV_SERIAL_NONE, HV_SERIAL_AUTO };
 enum hv_display { HV_DISPLAY_AUTO, HV_DISPLAY_TEXT, HV_DISPLAY_OFF };
 enum hv_spec_ctrl { HV_SPEC_CTRL_AUTO, HV_SPEC_CTRL_OFF };
+enum hv_apic { HV_APIC_AUTO, HV_APIC_XAPIC };
 enum hv_timer { HV_TIMER_AUTO, HV_TIMER_ONESHOT, HV_TIMER_DEADLINE, HV_TIMER_PREEMPT, HV_TIMER_PERIODIC };
 
 struct timer_settings {
@@ -29,6 +30,7 @@ struct hv_settings {
     uint8_t display;   /* enum hv_display: the host's screen as a further console */
     uint8_t onexit;    /* enum hv_onexit */
     uint8_t spec_ctrl; /* enum hv_spec_ctrl */
+    uint8_t apic;      /* enum hv_apic */
     uint8_t screen;    /* 1: the guests' text screens go to the log at the end */
     uint8_t noreboot;  /* 1: a panic halts */
     struct com_settings com[HOST_SERIAL_PORTS];

@@ -115,10 +115,11 @@ static bool start_timer(enum cpu_timer timer)
         log_error("the local APIC's timer does not count, which Verge needs");
         return false;
     }
-    cpu_backend.arm_by(by_deadline ? LAPIC_BY_DEADLINE : LAPIC_BY_MEMORY);
-    guard_flags |= by_deadline ? GUARD_DEADLINE : 0;
+    bool x2apic = host_lapic_in_x2apic();
+    cpu_backend.arm_by(host_lapic_way());
+    guard_flags |= by_deadline ? GUARD_DEADLINE : x2apic ? GUARD_X2APIC : 0;
     timer_name = by_deadline ? "TSC-deadline" : "one-shot";
-    log_info("timer: the local APIC's in %s mode, %'llu Hz", timer_name,
+    log_info("timer: the local APIC's in %s mode, %s, %'llu Hz", timer_name, x2apic ? "x2APIC" : "xAPIC",
              (unsigned long long)host_oneshot.ticks_hz);
     return true;
 }
@@ -145,9 +146,9 @@ static bool enable_here(void)
     return calibrate();
 }
 
-bool cpu_init_virtualisation(enum cpu_timer timer)
+bool cpu_init_virtualisation(enum cpu_timer timer, enum cpu_apic apic)
 {
-    if (!host_lapic_init()) {
+    if (!host_lapic_init(apic)) {
         log_error(
             "this CPU has no local APIC, whose timer Verge needs: enable it in the firmware's CPU settings");
         return false;

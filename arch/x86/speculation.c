@@ -12,8 +12,6 @@
 #include "lib/fmt.h"
 #include "lib/log.h"
 
-#define MSR_ARCH_CAPABILITIES 0x10Au
-
 /* CPUID 7.0 */
 #define EBX_RTM               BIT(11)
 #define EDX_MD_CLEAR          BIT(10)
@@ -158,7 +156,7 @@ static struct speculation_facts read_facts(void)
     };
 
     facts.threads = has_threads(facts.amd);
-    if (leaf7.edx & EDX_ARCH_CAPABILITIES && !rdmsr_safe(MSR_ARCH_CAPABILITIES, &facts.arch_capabilities))
+    if (leaf7.edx & EDX_ARCH_CAPABILITIES && !rdmsr_safe(MSR_ARCH_CAPS, &facts.arch_capabilities))
         facts.arch_capabilities = 0;
     return facts;
 }

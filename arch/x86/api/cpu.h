@@ -106,8 +106,11 @@ void cpu_init_speculation(bool off);
  * (TSC-deadline mode), whichever suits this CPU (auto), or VT-x's preemption timer. */
 enum cpu_timer { CPU_TIMER_AUTO, CPU_TIMER_ONESHOT, CPU_TIMER_DEADLINE, CPU_TIMER_PREEMPTION };
 
+/* How the local APIC is reached: by MSRs (x2APIC mode) where this CPU can, or in memory (xAPIC mode). */
+enum cpu_apic { CPU_APIC_AUTO, CPU_APIC_XAPIC };
+
 /* Enables virtualisation, starts the timer, calibrates the world switch. False with a logged reason on
  * failure. */
-bool cpu_init_virtualisation(enum cpu_timer timer);
+bool cpu_init_virtualisation(enum cpu_timer timer, enum cpu_apic apic);
 
 #endif
