@@ -265,6 +265,18 @@ static void test_state(void **state)
     assert_int_equal(chip.memory[0x320 / 4], 0);
 }
 
+/* An EOI ends the highest one. */
+static void test_several_in_service(void **state)
+{
+    (void)state;
+    start(MODE_BITS, true, false);
+    chip.msr[IN_SERVICE + 1] = BIT(0x31 - 32) | BIT(0x38 - 32);
+    chip.msr[IN_SERVICE + 6] = BIT(0xD1 - 192);
+    assert_true(host_lapic_init(CPU_APIC_AUTO));
+    assert_int_equal(chip.ends, 3);
+    assert_true(!chip.msr[IN_SERVICE + 1] && !chip.msr[IN_SERVICE + 6]);
+}
+
 /* A register that isn't there gives #GP in x2APIC mode. */
 static void test_fewer_local_vectors(void **state)
 {
@@ -387,11 +399,17 @@ static void test_deadlines_on_a_further_cpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mode),        cmocka_unit_test(test_firmware_left_it_on),
-        cmocka_unit_test(test_state),       cmocka_unit_test(test_fewer_local_vectors),
-        cmocka_unit_test(test_further_cpu), cmocka_unit_test(test_id_and_reach),
-        cmocka_unit_test(test_send_by_msr), cmocka_unit_test(test_send_by_memory),
-        cmocka_unit_test(test_send_waits),  cmocka_unit_test(test_deadlines_on_a_further_cpu),
+        cmocka_unit_test(test_mode),
+        cmocka_unit_test(test_firmware_left_it_on),
+        cmocka_unit_test(test_state),
+        cmocka_unit_test(test_several_in_service),
+        cmocka_unit_test(test_fewer_local_vectors),
+        cmocka_unit_test(test_further_cpu),
+        cmocka_unit_test(test_id_and_reach),
+        cmocka_unit_test(test_send_by_msr),
+        cmocka_unit_test(test_send_by_memory),
+        cmocka_unit_test(test_send_waits),
+        cmocka_unit_test(test_deadlines_on_a_further_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,12 +160,19 @@ static void mask_8259(void)
     outb(0xA1, 0xFF);
 }
 
-/* What firmware left in service would hold off the timer's vector for good. */
+static bool any_in_service(void)
+{
+    for (unsigned i = 0; i < 8; i++)
+        if (reg_read(REG_IN_SERVICE + i * 0x10))
+            return true;
+    return false;
+}
+
+/* What firmware left in service would hold off the timer's vector for good. An EOI ends the highest one. */
 static void end_all_in_service(void)
 {
-    for (unsigned vector = 0; vector < 256; vector++)
-        if (reg_read(REG_IN_SERVICE + vector / 32 * 0x10) & BIT(vector % 32))
-            host_lapic_eoi();
+    for (unsigned most = 256; most && any_in_service(); most--)
+        host_lapic_eoi();
 }
 
 /* In xAPIC mode the LVT is written in memory, which no WRMSR to the deadline's MSR waits for (SDM vol. 3
