@@ -74,7 +74,7 @@ def pair(places, machine, timer):
 
 
 @needs_bochs
-@pytest.mark.parametrize("timer", ["oneshot", "preempt"])
+@pytest.mark.parametrize("timer", ["oneshot", "deadline", "preempt", "oneshot apic=xapic"])
 def test_two_guests_on_two_cpus(timer):
     """Both do the PIT test of the core, no tick late; the two take little longer than one, and each CPU's ledger is of its own guest."""
     run, guests, took = pair((0, 1), "skylake", timer)
