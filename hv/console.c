@@ -8,6 +8,7 @@
 #include "arch/x86/api/serial.h"
 #include "hv/keys.h"
 #include "hv/ledger.h"
+#include "hv/watchdog.h"
 #include "lib/fmt.h"
 #include "lib/string.h"
 
@@ -17,6 +18,8 @@
 #define PARTIAL_MS 100u   /* a line without its end is shown after this */
 #define KEYS_MS    10u    /* between two looks at the keyboard (api/keyboard.h) */
 #define DROP_PIECE 1024u  /* bytes dropped at once from a stuck sink */
+#define VM_SHARE   1024u  /* bytes of one VM that are moved before it is the next one's turn */
+#define SINK_LINES (OUTPUT_SIZE / 2) /* no lines are moved on to a sink that holds so much */
 
 static bool open[HOST_SERIAL_PORTS];
 static bool chosen; /* the two below are what they will be */
@@ -59,14 +62,14 @@ static void write_log_line(void *opaque, enum log_level level, const char *line)
                      (unsigned long long)(micros % 1000000), line);
     length = MIN(length, sizeof text - 1);
     bool intrudes = running && level > LOG_ERROR; /* on what the guests write to */
-    lock_take(&lock);
+    bool taken = lock_take(&lock);
     if (!chosen || (log_port != NO_PORT && !open[log_port]))
         keep(text, length);
     else if (log_port != NO_PORT && !(intrudes && log_port == guest_port))
         host_serial_write_all(log_port, (const uint8_t *)text, length);
     if (!intrudes)
         host_screen_write((const uint8_t *)text, length);
-    lock_give(&lock);
+    lock_give(&lock, taken);
 }
 
 static void open_port(const struct com_settings *com, unsigned index)
@@ -192,7 +195,10 @@ static bool has_line_end(const struct output *output)
  * the ring fills up. */
 static void move_lines(struct vm *vm)
 {
-    while (output_count(&vm->output) && output_count(&sink) < OUTPUT_SIZE / 2) {
+    uint64_t began = vm->output.taken;
+
+    while (output_count(&vm->output) && output_count(&sink) < SINK_LINES &&
+           vm->output.taken - began < VM_SHARE) {
         const uint8_t *data;
         size_t length = output_peek(&vm->output, &data), line = 0;
 
@@ -231,14 +237,20 @@ static void send_sink(uint64_t now)
     }
 }
 
+/* No more comes in until something has left. */
+static bool sink_full(void)
+{
+    return vm_count == 1 ? output_full(&sink) : output_count(&sink) >= SINK_LINES;
+}
+
 static void drain_sink(void)
 {
     uint64_t now = host_tsc();
+    bool taken = lock_take(&lock);
 
-    lock_take(&lock);
     send_sink(now);
-    lock_give(&lock);
-    if (!output_full(&sink) || now - sink.stuck_since < cycles_of_ms(STUCK_MS))
+    lock_give(&lock, taken);
+    if (!sink_full() || now - sink.stuck_since < cycles_of_ms(STUCK_MS))
         return;
     output_drop(&sink, DROP_PIECE);
     sink.dropped += DROP_PIECE;
@@ -265,13 +277,16 @@ static void take_input(void)
 
 void console_service(void)
 {
+    static unsigned first; /* in turn, so that none keeps the console from the others */
+
     take_input();
     for (unsigned i = 0; i < vm_count; i++) {
         if (vm_count == 1)
             move_raw(vms[i]);
         else
-            move_lines(vms[i]);
+            move_lines(vms[(first + i) % vm_count]);
     }
+    first++;
     if (output_count(&sink))
         drain_sink();
     else
@@ -291,31 +306,47 @@ void console_flush(void)
     }
 }
 
-/* Another CPU than the console's: that one moves the bytes meanwhile. */
-static void wait_for_console(const struct vm *vm)
+/* The console goes on; where this isn't its CPU, that one sees to it. */
+static void wait_a_turn(void)
 {
-    uint64_t start = host_tsc();
-
-    while ((output_count(&vm->output) || output_count(&sink)) &&
-           host_tsc() - start < cycles_of_ms(FLUSH_MS)) {
+    if (this_cpu()->id == 0) {
+        console_service();
+    } else {
         cpus_serve();
         cpu_relax();
     }
+    watchdog_look(host_tsc());
+}
+
+/* Until a ring has given so many bytes; false: it gives none any more. */
+static bool wait_until_taken(const struct output *output, uint64_t target)
+{
+    uint64_t taken = 0, since = host_tsc();
+
+    while ((int64_t)(target - __atomic_load_n(&output->taken, __ATOMIC_ACQUIRE)) > 0) {
+        uint64_t now = __atomic_load_n(&output->taken, __ATOMIC_ACQUIRE);
+
+        if (now != taken)
+            since = host_tsc();
+        else if (host_tsc() - since > cycles_of_ms(FLUSH_MS))
+            return false;
+        taken = now;
+        wait_a_turn();
+    }
+    return true;
 }
 
 void console_let_finish(const struct vm *vm)
 {
     if (!running || log_port != guest_port || log_port == NO_PORT)
         return;
-    if (this_cpu()->id == 0)
-        console_flush();
-    else
-        wait_for_console(vm);
-    lock_take(&lock);
+    if (wait_until_taken(&vm->output, __atomic_load_n(&vm->output.put, __ATOMIC_ACQUIRE)))
+        wait_until_taken(&sink, __atomic_load_n(&sink.put, __ATOMIC_ACQUIRE));
+    bool taken = lock_take(&lock);
     if (!line_start)
         host_serial_write_all(log_port, (const uint8_t *)"\r\n", 2);
     line_start = true;
-    lock_give(&lock);
+    lock_give(&lock, taken);
 }
 
 bool console_quit(void)

@@ -33,7 +33,7 @@ void console_service(void);
 /* Waits until all output has left. */
 void console_flush(void);
 
-/* A VM has ended: on one shared line its last bytes come before what Verge says of it. */
+/* A VM has ended: on one shared line its last bytes come before what Verge says of it. Not within a slice. */
 void console_let_finish(const struct vm *vm);
 
 /* Ctrl-A x was pressed. */

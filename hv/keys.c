@@ -8,6 +8,7 @@
 #include "hv/run.h"
 #include "hv/trace.h"
 #include "hv/vm.h"
+#include "hv/watchdog.h"
 
 #define PREFIX 0x01 /* Ctrl-A */
 
@@ -144,6 +145,7 @@ static void act(const struct key *key, struct vm *vm)
         if (cpu)
             log_notice("cpu%u:", cpu);
         cpus_call(cpu, key->act, vm);
+        watchdog_look(host_tsc());
     }
 }
 

@@ -167,7 +167,14 @@ static void make_guests(void)
         check_cpu(&plan.guests[i]);
         making.guest = i;
         making.made = false;
-        if (!cpus_call(plan.guests[i].settings.cpu.number, make_guest, NULL) || !making.made) {
+        unsigned cpu = plan.guests[i].settings.cpu.number;
+        if (cpu == this_cpu()->id) {
+            make_guest(NULL);
+        } else {
+            cpus_begin(cpu, make_guest, NULL);
+            cpus_wait(cpu); /* all of its memory is cleared */
+        }
+        if (!making.made) {
             log_error("%s: could not be started", plan.guests[i].name);
             fail();
         }

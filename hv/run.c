@@ -367,7 +367,7 @@ static void attend(const struct run_settings *settings)
     uint64_t now = host_tsc();
     ledger_book(LEDGER_CONSOLE, now);
     account = &ledger.cycles[LEDGER_SCHEDULE];
-    watchdog_look(now);
+    watchdog_turn(now);
     for (unsigned i = 0; i < vm_count; i++) {
         if (!vm_is_here(vms[i]))
             continue;
@@ -375,6 +375,13 @@ static void attend(const struct run_settings *settings)
         if (vms[i]->state == VM_HALTED)
             attend_halted(vms[i], now, settings->periodic_hz != 0);
     }
+}
+
+static void quit(struct vm *vm)
+{
+    vm_end(vm, 0, "quit by Ctrl-A x");
+    vm_act_on_requests(vm);
+    watchdog_look(host_tsc());
 }
 
 /* This CPU's run loop. */
@@ -394,7 +401,7 @@ static void run_here(const struct run_settings *settings)
     }
     for (unsigned i = 0; i < vm_count && console_quit(); i++)
         if (vm_is_here(vms[i]))
-            vm_end(vms[i], 0, "quit by Ctrl-A x");
+            quit(vms[i]);
 }
 
 static void run_on_further_cpu(void *argument)

@@ -114,11 +114,17 @@ void vm_end(struct vm *vm, unsigned code, const char *why)
         return;
     vm->slice_end = 0;
     vm->code = code;
-    __atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
+    vm->end_reason = why;
+    vm->requests = (struct vm_requests){.close = true};
     guest_trace_end(vm);
+    __atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
+}
+
+static void close_vm(struct vm *vm)
+{
     console_let_finish(vm);
-    if (code > VERDICT_LARGEST || why[0])
-        log_info("%s: ended: %s", vm->name, why[0] ? why : "verdict");
+    if (vm->code > VERDICT_LARGEST || vm->end_reason[0])
+        log_info("%s: ended: %s", vm->name, vm->end_reason[0] ? vm->end_reason : "verdict");
     show_closing_line(vm);
     console_show_exits(vm);
 }
@@ -144,33 +150,41 @@ static void restart(struct vm *vm)
     vm->restarts++;
     guest_trace_end(vm);
     watchdog_rest(); /* all of its RAM is cleared */
-    log_info("%s: reset: %s; restart %llu", vm->name, vm->requests.why, (unsigned long long)vm->restarts);
+    log_info("%s: reset: %s; restart %llu", vm->name, vm->reset_reason, (unsigned long long)vm->restarts);
     if (!vm_reset(vm))
         vm_end(vm, VERDICT_CRASH, "could not be restarted");
 }
 
-bool vm_act_on_requests(struct vm *vm)
+static void act_on_exit(struct vm *vm, unsigned code)
 {
-    struct vm_requests requests = vm->requests;
+    if (code > VERDICT_LARGEST)
+        log_warning("%s: guest's exit code %u is above %u, taken as %u", vm->name, code, VERDICT_LARGEST,
+                    VERDICT_LARGEST);
+    vm_end(vm, MIN(code, (unsigned)VERDICT_LARGEST), "");
+}
 
-    if (!requests.reset && !requests.exit)
-        return true;
+static void act_on_reset(struct vm *vm)
+{
+    memcpy(vm->reset_reason, vm->requests.why, sizeof vm->reset_reason);
     vm->requests = (struct vm_requests){0};
-    if (requests.exit) {
-        if (requests.code > VERDICT_LARGEST)
-            log_warning("%s: guest's exit code %u is above %u, taken as %u", vm->name, requests.code,
-                        VERDICT_LARGEST, VERDICT_LARGEST);
-        vm_end(vm, MIN(requests.code, (unsigned)VERDICT_LARGEST), "");
-        return false;
-    }
-    memcpy(vm->requests.why, requests.why, sizeof requests.why);
     if (vm->policy.machine_reset) {
         vm_end(vm, VERDICT_RESET, "reset, and onreset=machine");
         console_machine_reset();
     } else if (vm->policy.restart_on_reset && vm->policy.resets_left) {
         restart(vm);
     } else {
-        vm_end(vm, VERDICT_RESET, requests.why);
+        vm_end(vm, VERDICT_RESET, vm->reset_reason);
     }
-    return false;
+}
+
+void vm_act_on_requests(struct vm *vm)
+{
+    if (vm->requests.exit)
+        act_on_exit(vm, vm->requests.code);
+    else if (vm->requests.reset)
+        act_on_reset(vm);
+    if (!vm->requests.close)
+        return;
+    vm->requests.close = false;
+    close_vm(vm);
 }

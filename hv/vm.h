@@ -77,6 +77,7 @@ struct vm_policy {
 struct vm_requests {
     bool reset;
     bool exit;
+    bool close; /* vm_end(): the closing lines */
     unsigned code;
     char why[64];
 };
@@ -115,9 +116,11 @@ struct vm {
     uint64_t consumed_before; /* consumed in earlier lives, before resets */
     uint64_t exits[EXIT_KINDS];
     uint64_t restarts;
-    uint64_t halt_host;  /* idle=wait: host TSC from which the halt is counted */
-    uint64_t halt_guest; /* and the guest clock there */
-    unsigned code;       /* the verdict, once VM_ENDED */
+    uint64_t halt_host;     /* idle=wait: host TSC from which the halt is counted */
+    uint64_t halt_guest;    /* and the guest clock there */
+    unsigned code;          /* the verdict, once VM_ENDED, */
+    const char *end_reason; /* and why, or "" */
+    char reset_reason[64];  /* of the last one */
     const struct vm_ops *ops;
     void *machine; /* guest/'s part */
 };
@@ -181,7 +184,8 @@ static inline uint64_t vm_consumed(const struct vm *vm)
 void vm_request_exit(struct vm *vm, unsigned code);
 void vm_request_reset(struct vm *vm, const char *why);
 
-/* Ends a guest at once, with its closing lines. */
+/* Ends a guest: it is not run any more. `why` lasts as long as the VM. The closing lines come behind the
+ * slice (vm_act_on_requests()): they may have to wait for the console. */
 void vm_end(struct vm *vm, unsigned code, const char *why);
 
 /* A guest that can't go on: ends it, resets it or keeps it for inspection, as oncrash= says. */
@@ -190,7 +194,7 @@ void vm_crash(struct vm *vm, const char *why);
 /* The guest's account in the ledger equals its clock less charges, snaps and idle. */
 bool vm_time_exact(const struct vm *vm);
 
-/* Carries out what handlers asked for. False: the VM has ended or restarted, leave the slice. */
-bool vm_act_on_requests(struct vm *vm);
+/* Behind a slice: carries out what handlers asked for, and writes an ended VM's closing lines. */
+void vm_act_on_requests(struct vm *vm);
 
 #endif

@@ -29,8 +29,6 @@ static _Noreturn void tell_of(unsigned id)
 {
     log_error("cpu%u has been in the monitor for %u s: it is stuck", id, STUCK_SECONDS);
     cpus_ask_where(id);
-    for (uint64_t start = host_tsc(); host_tsc() - start < host_tsc_hz();)
-        cpu_relax();
     panic("cpu%u is stuck", id);
 }
 
@@ -57,11 +55,16 @@ void watchdog_look(uint64_t now)
     unsigned id = this_cpu()->id;
 
     __atomic_store_n(&pulses[id].turns, pulses[id].turns + 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&pulses[id].on, true, __ATOMIC_RELAXED);
     if (now - looked < host_tsc_hz() || cpus_count() == 1)
         return;
     look_at_others(now);
     looked = now;
+}
+
+void watchdog_turn(uint64_t now)
+{
+    __atomic_store_n(&pulses[this_cpu()->id].on, true, __ATOMIC_RELAXED);
+    watchdog_look(now);
 }
 
 void watchdog_rest(void)

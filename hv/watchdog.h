@@ -8,10 +8,13 @@
 
 #include "lib/base.h"
 
-/* This CPU is alive; once in a second it looks after the others. `now`: host TSC. */
+/* From now on this CPU is looked after: at each turn of its run loop. `now`: host TSC, as in the next one. */
+void watchdog_turn(uint64_t now);
+
+/* It is alive, where that takes long; once in a second it looks after the others. */
 void watchdog_look(uint64_t now);
 
-/* It need not be, until it looks again: it has ended its run loop, or does what may take long. */
+/* It need not be, until its next turn: it has ended its run loop, or does what may take very long. */
 void watchdog_rest(void);
 
 /* A job (cpus_begin()) of a CPU that has nothing else to do: looks after the others, without end. */

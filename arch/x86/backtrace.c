@@ -13,8 +13,6 @@ extern const uint32_t symbol_count[] __attribute__((weak));
 extern const struct symbol symbol_table[] __attribute__((weak));
 extern const char symbol_names[] __attribute__((weak));
 
-#define FRAMES_MAX 16
-
 const char *symbol_find(uint64_t address, uint64_t *offset)
 {
     uint64_t relative = address - (uint64_t)(uintptr_t)image_start;
@@ -36,20 +34,37 @@ const char *symbol_find(uint64_t address, uint64_t *offset)
     return symbol_names + symbol_table[low].name;
 }
 
-void backtrace_show(uint64_t rip, uint64_t rbp)
+unsigned backtrace_take(uint64_t rip, uint64_t rbp, uint64_t rips[BACKTRACE_MOST])
 {
-    for (unsigned depth = 0; depth < FRAMES_MAX; depth++) {
-        uint64_t offset = 0;
-        const char *name = symbol_find(rip, &offset);
+    unsigned count = 0;
 
-        log_error("#%u %016llx %s+0x%llx", depth, (unsigned long long)rip, name ? name : "?",
-                  (unsigned long long)offset);
+    while (count < BACKTRACE_MOST) {
+        rips[count++] = rip;
         if (rbp < (uint64_t)(uintptr_t)image_start || rbp > (uint64_t)(uintptr_t)image_end - 16 || rbp & 7)
-            return;
+            break;
         const uint64_t *frame = (const uint64_t *)(uintptr_t)rbp;
         if (frame[0] <= rbp)
-            return;
+            break;
         rip = frame[1];
         rbp = frame[0];
     }
+    return count;
+}
+
+void backtrace_show_taken(const uint64_t *rips, unsigned count)
+{
+    for (unsigned depth = 0; depth < count; depth++) {
+        uint64_t offset = 0;
+        const char *name = symbol_find(rips[depth], &offset);
+
+        log_error("#%u %016llx %s+0x%llx", depth, (unsigned long long)rips[depth], name ? name : "?",
+                  (unsigned long long)offset);
+    }
+}
+
+void backtrace_show(uint64_t rip, uint64_t rbp)
+{
+    uint64_t rips[BACKTRACE_MOST];
+
+    backtrace_show_taken(rips, backtrace_take(rip, rbp, rips));
 }

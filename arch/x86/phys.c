@@ -8,7 +8,7 @@
 
 #define RANGES_MAX 256
 #define FIRST_MB   0x100000u
-#define LOW_END    0xA0000u /* of what can be RAM there */
+#define LOW_END    0x80000u /* above may be what firmware keeps and the map does not tell of */
 
 struct range {
     uint64_t start, end;
@@ -109,7 +109,7 @@ static void add_usable_ranges(const struct boot_info *info)
     }
 }
 
-/* The highest free page below 640 KB, but for the first one. */
+/* The highest free page below that, but for the first one. */
 static void choose_low_page(void)
 {
     for (unsigned i = 0; i < range_count && ranges[i].start < LOW_END; i++) {

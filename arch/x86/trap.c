@@ -77,10 +77,10 @@ static void load_gdt(void)
                      : "rax", "memory");
 }
 
-static void load_idt(void)
+/* One for all CPUs: by the boot CPU, before there are others, which take interrupts while the next one
+ * starts. */
+static void fill_idt(void)
 {
-    struct table_register idtr = {sizeof idt - 1, (uint64_t)(uintptr_t)idt};
-
     for (unsigned vector = 0; vector < 256; vector++) {
         uint64_t stub = trap_stubs[vector];
 
@@ -93,6 +93,14 @@ static void load_idt(void)
     idt[VECTOR_NMI].ist = 1;
     idt[VECTOR_DF].ist = 2;
     idt[VECTOR_MC].ist = 3;
+}
+
+static void load_idt(void)
+{
+    struct table_register idtr = {sizeof idt - 1, (uint64_t)(uintptr_t)idt};
+
+    if (!idt[0].type)
+        fill_idt();
     __asm__ volatile("lidt %0" : : "m"(idtr));
 }
 
@@ -152,13 +160,10 @@ void trap_dispatch(struct trap_frame *frame)
         cpu->strays[frame->vector]++;
         return;
     case VECTOR_NMI:
-        if (panicking)
-            machine_halt(); /* another CPU's, which has told why */
+        if (panic_elsewhere())
+            machine_halt();
         cpu->nmis++;
-        if (cpus_asked_where()) {
-            show_frame(frame);
-            backtrace_show(frame->rip, frame->rbp);
-        }
+        cpus_tell_where(frame->rip, frame->rbp);
         return;
     default:
         break;

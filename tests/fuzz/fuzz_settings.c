@@ -44,7 +44,8 @@ static void check_plan(const struct plan *made, unsigned modules)
         CHECK(settings->mem_bytes >= 1 << 20 && settings->mem_bytes <= UINT64_C(1) << 40 &&
               settings->mem_bytes % 4096 == 0);
         CHECK(settings->charge_cycles <= 1000000 && settings->idle <= GUEST_IDLE_SKIP &&
-              settings->cpu <= GUEST_CPU_V3 && settings->onhalt <= GUEST_ONHALT_FAIL);
+              settings->cpu.level <= GUEST_CPU_V3 && settings->cpu.number <= GUEST_CPU_MOST &&
+              settings->onhalt <= GUEST_ONHALT_FAIL);
         CHECK(settings->rtc.mode != GUEST_RTC_FIXED ||
               (settings->rtc.month >= 1 && settings->rtc.month <= 12));
     }

@@ -27,16 +27,23 @@ bool cpus_ready(unsigned id);
  * did not come back in 10 s. Boot CPU only. */
 bool cpus_call(unsigned id, void (*function)(void *), void *argument);
 
-/* Has it run a job, and goes on. A job that takes long looks after calls by cpus_serve(). */
+/* Has it run a job, and goes on, on another CPU than this one. A job that takes long looks after calls by
+ * cpus_serve(). */
 void cpus_begin(unsigned id, void (*job)(void *), void *argument);
 bool cpus_busy(unsigned id);
+
+/* Sleeps until its job has ended, however long that takes. */
+void cpus_wait(unsigned id);
 
 /* Does what the boot CPU asks of this one, if anything. */
 void cpus_serve(void);
 
-/* Has that CPU log, by an NMI, where it stands. A CPU in SVM's monitor takes none and says nothing. */
+/* Asks that CPU by an NMI where it stands and logs it; one that takes none (SVM's monitor, mostly) says
+ * nothing. */
 void cpus_ask_where(unsigned id);
-bool cpus_asked_where(void);
+
+/* In the handler of an NMI: answers, if that was it. */
+void cpus_tell_where(uint64_t rip, uint64_t rbp);
 
 /* A panic: the other CPUs go to sleep for good. */
 void cpus_stop_others(void);

@@ -7,8 +7,11 @@
 
 _Noreturn void panic(const char *format, ...) PRINTF_LIKE(1, 2);
 
-/* Some CPU has panicked. The others sleep as soon as they hear of it; locks no longer hold. */
-extern bool panicking;
+/* Another CPU has panicked, and tells why: this one is to go to sleep for good. */
+bool panic_elsewhere(void);
+
+/* This one has. */
+bool panic_here(void);
 
 /* What the layer above adds to a panic (the trace, the end of the machine); called once, after the backtrace.
  */

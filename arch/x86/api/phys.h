@@ -28,7 +28,7 @@ uint64_t phys_alloc(uint64_t size, uint64_t alignment, bool zero);
  * needs at boot. */
 void *phys_alloc_own(uint64_t size);
 
-/* A free page below 640 KB, which a CPU that starts in real mode can reach; 0: there is none. */
+/* A free page below 512 KB, which a CPU that starts in real mode can reach; 0: there is none. */
 uint64_t phys_low_page(void);
 
 /* The direct map of all RAM. */

@@ -48,8 +48,9 @@ static uint64_t read_seconds(void)
 
 uint64_t host_rtc_seconds(void)
 {
-    lock_take(&lock);
+    bool taken = lock_take(&lock);
     uint64_t seconds = read_seconds();
-    lock_give(&lock);
+
+    lock_give(&lock, taken);
     return seconds;
 }

@@ -63,7 +63,7 @@ extern svm_left
     mov rax, [rdx + SW_VMCB_PA]
     vmsave                              ; RAX
     mov rax, [rdx + SW_HOST_VMCB_PA]
-    vmload                              ; RAX                          ; the host's TR: exceptions find their stacks again
+    vmload                              ; RAX; the host's TR: exceptions find their stacks again
     pop rdi
     pop rbp
 %endmacro
