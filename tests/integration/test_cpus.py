@@ -174,6 +174,32 @@ def test_keys_on_two_cpus():
     assert term.exitstatus == 0
 
 
+def test_a_flood_stops_nobody():
+    """One line for all: a guest of CPU 1 writes without end; the one of CPU 0 is heard, and ends with its lines."""
+    line = "kernel=debian initrd=debian mem=128M -- console=ttyS0"
+    term = harness.spawn_verge("--no-icount", "--smp", "2", "--hv", "console=com1 log=com1", "--vm", f"vm=a cpu=0 {line}", "--vm", f"vm=b cpu=1 {line}",
+                               "--timeout", "250", timeout=200)
+    waiting = {"a", "b"}
+    while waiting:
+        waiting.discard("ab"[term.expect([r"a\| ~ # ", r"b\| ~ # "])])
+    term.send("\x01n")
+    term.expect("input goes to b")
+    term.send("yes\r")
+    for _ in range(100):
+        term.expect(r"b\| y\r")
+    term.send("\x01n")
+    term.expect("input goes to a")
+    term.send("echo to-$((60+4))\r")
+    term.expect(r"a\| to-64")
+    term.send("\x01t")
+    term.expect("b: clock")
+    term.send("poweroff\r")
+    term.expect("a: code 0")
+    term.send("\x01x")
+    term.expect("b: code 0")
+    term.expect(pexpect.EOF)
+
+
 # ---- a CPU that is stuck -----------------------------------------------------------------------------------------------
 def test_watchdog(tmp_path):
     """CPU 0 is put, by the emulator, into a loop of the monitor with interrupts off; CPU 1, which has no guest, ends the machine."""
