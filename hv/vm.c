@@ -116,8 +116,8 @@ void vm_end(struct vm *vm, unsigned code, const char *why)
     vm->code = code;
     vm->end_reason = why;
     vm->requests = (struct vm_requests){.close = true};
-    guest_trace_end(vm);
     __atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
+    guest_trace_end(vm); /* which writes its end by the state */
 }
 
 static void close_vm(struct vm *vm)
