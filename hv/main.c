@@ -226,6 +226,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
     bool settings_good = hv_settings_parse(boot_info.command_line, &early_settings, &error);
     if (early_settings.display != HV_DISPLAY_OFF)
         host_screen_open(&boot_info.screen, early_settings.display == HV_DISPLAY_AUTO);
+    host_serial_learn_memory(&boot_info);
     console_init(&early_settings);
     panic_set_hook(show_trace_on_panic);
     log_info("Verge %s (%s) at %llx, from %s", VERGE_VERSION, VERGE_COMMIT, (unsigned long long)image_base,

@@ -10,6 +10,7 @@
 #include "arch/x86/host/acpi.h"
 #include "arch/x86/host/pci.h"
 #include "arch/x86/paging.h"
+#include "boot/boot_info.h"
 #include "fake_16550.h"
 #include "lib/log.h"
 
@@ -172,6 +173,51 @@ static void test_places_that_are_none(void **unused)
     assert_int_equal(fake_accesses, 0);
 }
 
+/* A try writes: not where the main board's own chips are, nor where RAM would answer. */
+static void test_places_that_do_something_else(void **unused)
+{
+    static struct boot_info info = {.range_count = 3,
+                                    .ranges = {{.base = BIT64(20), .length = BIT64(30), .usable = true},
+                                               {.base = 0xF0000000, .length = BIT64(28)},
+                                               {.base = 0xFE034000, .usable = true}}};
+    static const struct host_serial_where elsewhere[] = {
+        {HOST_SERIAL_IO, 0x20},
+        {HOST_SERIAL_IO, 0x80},
+        {HOST_SERIAL_IO, 0xFF},
+        {HOST_SERIAL_IO, 0xCF1},
+        {HOST_SERIAL_IO, 0xCF8},
+        {HOST_SERIAL_IO, 0xCFF},
+        {HOST_SERIAL_MMIO, BIT64(20) - 7},
+        {HOST_SERIAL_MMIO, BIT64(20)},
+        {HOST_SERIAL_MMIO32, BIT64(20) + BIT64(30) - 4},
+    };
+
+    (void)unused;
+    host_serial_learn_memory(&info);
+    fake_accesses = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+        log_text[0] = 0;
+        assert_false(host_serial_open(1, elsewhere[i], as_it_is));
+        assert_non_null(strstr(log_text, " is no place for a UART: left out\n"));
+    }
+    assert_int_equal(fake_accesses, 0);
+    log_text[0] = 0;
+    acpi.uarts[0] = (struct uart_place){.memory = true, .stride = 1, .width = 8, .address = BIT64(24)};
+    acpi.uarts[1] = (struct uart_place){.stride = 1, .width = 8, .address = 0xD00};
+    put_chip(0, false, 0xD00, 1);
+    assert_true(host_serial_open(0, tables, as_it_is));
+    assert_string_equal(log_text, "com1: memory 1000000 is no place for a UART: left out\n"
+                                  "com1: DBG2 at port d00\n");
+    put_chip(1, true, BIT64(20) - 8, 1);
+    assert_true(host_serial_open(1, (struct host_serial_where){HOST_SERIAL_MMIO, BIT64(20) - 8}, as_it_is));
+    put_chip(1, true, BIT64(20) + BIT64(30), 1);
+    assert_true(
+        host_serial_open(1, (struct host_serial_where){HOST_SERIAL_MMIO, BIT64(20) + BIT64(30)}, as_it_is));
+    put_chip(1, true, 0xFE034000, 4); /* reserved, and a usable range without a length */
+    assert_true(host_serial_open(1, (struct host_serial_where){HOST_SERIAL_MMIO32, 0xFE034000}, as_it_is));
+    host_serial_learn_memory(NULL);
+}
+
 static void test_pci_cards(void **unused)
 {
     (void)unused;
@@ -263,9 +309,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
     const struct CMUnitTest tests[] = {
-        TEST(test_legacy),    TEST(test_named_places),    TEST(test_places_that_are_none),
-        TEST(test_pci_cards), TEST(test_pci_memory),      TEST(test_pci_functions),
-        TEST(test_tables),    TEST(test_own_page_tables),
+        TEST(test_legacy),
+        TEST(test_named_places),
+        TEST(test_places_that_are_none),
+        TEST(test_places_that_do_something_else),
+        TEST(test_pci_cards),
+        TEST(test_pci_memory),
+        TEST(test_pci_functions),
+        TEST(test_tables),
+        TEST(test_own_page_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

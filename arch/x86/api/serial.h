@@ -44,6 +44,10 @@ bool host_serial_open(unsigned index, struct host_serial_where where, struct hos
 /* The port is absent from now on. */
 void host_serial_close(unsigned index);
 
+/* What the loader's map calls RAM is no place for a UART from now on. `info` lasts. */
+struct boot_info;
+void host_serial_learn_memory(const struct boot_info *info);
+
 /* The monitor's own page tables are active. Right behind that: a port in memory can't be reached between. */
 void host_serial_map(void);
 

@@ -7,10 +7,14 @@
 #include "arch/x86/host/pci.h"
 #include "arch/x86/host/pci_uart.h"
 #include "arch/x86/paging.h"
+#include "boot/boot_info.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
 
 #define PORTS_END    BIT64(16)
+#define PORTS_FIRST  0x100u /* below are the main board's own chips */
+#define RESET_FIRST  0xCF8u /* PCI configuration and, at CF9h, the reset register */
+#define RESET_LAST   0xCFFu
 #define BOOT_MAP_END BIT64(32) /* what the boot page tables show */
 
 static struct port {
@@ -19,6 +23,7 @@ static struct port {
     uint64_t shown; /* the address that was logged last */
 } ports[HOST_SERIAL_PORTS];
 static bool own_tables; /* the monitor's page tables are active */
+static const struct boot_info *memory;
 
 static uint64_t size_of(const struct uart_place *place)
 {
@@ -31,6 +36,24 @@ static bool reachable(const struct uart_place *place)
 
     return place->address && place->address <= end - size_of(place) &&
            place->address % (place->width / 8) == 0;
+}
+
+/* Tables and people err, and a try writes: not to RAM, which would answer, nor to a port that does something
+ * else. */
+static bool harmless(const struct uart_place *place)
+{
+    uint64_t first = place->address, last = first + size_of(place) - 1;
+
+    if (!place->memory)
+        return first >= PORTS_FIRST && (last < RESET_FIRST || first > RESET_LAST);
+    for (unsigned i = 0; memory && i < memory->range_count; i++) {
+        const struct boot_range *range = &memory->ranges[i];
+
+        if (range->usable && range->length && range->base <= last &&
+            (first <= range->base || first - range->base < range->length))
+            return false;
+    }
+    return true;
 }
 
 static bool taken(const struct uart_place *place)
@@ -58,6 +81,11 @@ static bool open_at(unsigned index, const struct uart_place *place, struct host_
 
     if (!reachable(place) || taken(place))
         return false;
+    if (!harmless(place)) {
+        log_warning("com%u: %s %llx is no place for a UART: left out", index + 1,
+                    place->memory ? "memory" : "port", (unsigned long long)place->address);
+        return false;
+    }
     port->uart.place = *place;
     map_registers(&port->uart);
     port->present = uart_open(&port->uart, line);
@@ -135,6 +163,11 @@ bool host_serial_open(unsigned index, struct host_serial_where where, struct hos
 void host_serial_close(unsigned index)
 {
     ports[index].present = false;
+}
+
+void host_serial_learn_memory(const struct boot_info *info)
+{
+    memory = info;
 }
 
 void host_serial_map(void)
