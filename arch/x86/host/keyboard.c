@@ -28,6 +28,7 @@
 
 #define WAIT_READS  50000u /* some 50 ms at 1 us each */
 #define FLUSH_BYTES 64u
+#define READ_BYTES  16 /* at one look: as many as a keyboard holds; broken ones never end */
 
 static bool present;
 static struct scan_codes scan_codes;
@@ -48,10 +49,15 @@ static bool send(uint16_t port, uint8_t value)
     return true;
 }
 
-static void flush(void)
+/* False: it gives bytes without end, so it is no keyboard controller, or a broken one. */
+static bool flush(void)
 {
-    for (unsigned i = 0; i < FLUSH_BYTES && inb(PORT_STATUS) & STATUS_OUTPUT_FULL; i++)
+    for (unsigned i = 0; i < FLUSH_BYTES; i++) {
+        if (!(inb(PORT_STATUS) & STATUS_OUTPUT_FULL))
+            return true;
         inb(PORT_DATA);
+    }
+    return false;
 }
 
 static bool read_config(uint8_t *config)
@@ -78,10 +84,7 @@ static bool set_up(void)
 bool host_keyboard_open(void)
 {
     present = inb(PORT_STATUS) != ABSENT;
-    if (!present)
-        return false;
-    flush();
-    present = set_up();
+    present = present && flush() && set_up();
     return present;
 }
 
@@ -89,7 +92,7 @@ size_t host_keyboard_read(uint8_t *data, size_t length)
 {
     size_t count = 0;
 
-    while (present && length - count >= SCAN_TEXT_MAX) {
+    for (unsigned i = 0; i < READ_BYTES && present && length - count >= SCAN_TEXT_MAX; i++) {
         uint8_t status = inb(PORT_STATUS);
 
         if (status == ABSENT || !(status & STATUS_OUTPUT_FULL))
