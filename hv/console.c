@@ -63,12 +63,12 @@ static void write_log_line(void *opaque, enum log_level level, const char *line)
     length = MIN(length, sizeof text - 1);
     bool intrudes = running && level > LOG_ERROR; /* on what the guests write to */
     bool taken = lock_take(&lock);
+    if (!intrudes) /* first: a serial line may be slow, or dead */
+        host_screen_write((const uint8_t *)text, length);
     if (!chosen || (log_port != NO_PORT && !open[log_port]))
         keep(text, length);
     else if (log_port != NO_PORT && !(intrudes && log_port == guest_port))
         host_serial_write_all(log_port, (const uint8_t *)text, length);
-    if (!intrudes)
-        host_screen_write((const uint8_t *)text, length);
     lock_give(&lock, taken);
 }
 
