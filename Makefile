@@ -47,7 +47,7 @@ $(BUILD)/hv/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/hv/%.asm.o: %.asm $(GEN) arch/x86/gprs.inc arch/x86/arming.inc arch/x86/guard.inc
+$(BUILD)/hv/%.asm.o: %.asm $(GEN) arch/x86/gprs.inc arch/x86/arming.inc arch/x86/guard.inc arch/x86/long_mode.inc
 	@mkdir -p $(@D)
 	$(NASM) -f elf64 -I $(BUILD)/gen/ -I $(BUILD)/ $(EXTRA_ASMFLAGS) -o $@ $<
 
@@ -92,7 +92,7 @@ $(BUILD)/efi/verge.so: $(EFI_OBJ)
 	    -T $(EFI_LIB)/elf_x86_64_efi.lds -o $@ $(EFI_LIB)/crt0-efi-x86_64.o $(EFI_OBJ) $(EFI_LIB)/libgnuefi.a
 
 $(BUILD)/verge.efi: $(BUILD)/efi/verge.so
-	$(OBJCOPY) --strip-all -j .text -j .data -j .dynamic -j .dynsym -j '.rel*' -j '.rela*' -j .reloc \
+	$(OBJCOPY) --strip-all -j .text -j .rodata -j .data -j .dynamic -j .dynsym -j '.rel*' -j '.rela*' -j .reloc \
 	    --target=efi-app-x86_64 --subsystem=10 $< $@
 
 .PHONY: efi sign
