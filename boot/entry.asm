@@ -11,11 +11,7 @@ extern boot_main, image_start, image_end
 %define MB1_FLAGS 0x00000003            ; modules on page boundaries, memory map wanted
 %define MB2_MAGIC 0xE85250D6
 
-%define CR0_PE 0x1
-%define CR0_PG_WP_NE_MP 0x80010022
-%define CR4_PAE 0x20
-%define MSR_EFER 0xC0000080
-%define EFER_LME_NXE 0x900
+%include "arch/x86/long_mode.inc"
 
 %define P_RW 0x3
 %define P_RW_LARGE 0x83
@@ -157,12 +153,7 @@ no_long_mode_text:
 
 bits 64
 entry64:
-    xor eax, eax
-    mov ds, eax
-    mov es, eax
-    mov fs, eax
-    mov gs, eax
-    mov ss, eax
+    CLEAR_SEGMENTS
     mov edi, edi                        ; magic
     mov esi, esi                        ; info
     mov edx, ebp                        ; physical base: of entry32, made that of the image

@@ -1,6 +1,6 @@
 /*
  * Start of the further CPUs, and how they are told what to do. Contract: api/cpus.h. What they share with the
- * boot CPU is struct seat; each field has one writer. Sources: Intel SDM vol. 3, "Multiple-Processor (MP)
+ * boot CPU is struct seat. Sources: Intel SDM vol. 3, "Multiple-Processor (MP)
  * Initialization"; AMD64 APM vol. 2 "Initialization and Processor State", "Multiple Processor
  * Initialization".
  */

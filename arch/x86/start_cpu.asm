@@ -6,11 +6,7 @@
 global start_cpu_code, start_cpu_page, start_cpu_end
 extern boot_stack_top, cpu_entered
 
-%define CR0_PE 0x1
-%define CR0_PG_WP_NE_MP 0x80010022
-%define CR4_PAE 0x20
-%define MSR_EFER 0xC0000080
-%define EFER_LME_NXE 0x900
+%include "arch/x86/long_mode.inc"
 %define NOBODY 0xFFFFFFFF
 
 %define AT(label) (label - start_cpu_code)
@@ -100,12 +96,7 @@ section .text
 ; At -2 GB, still by the boot tables: RAX: the CPU's own.
 enter:
     mov cr3, rax
-    xor eax, eax
-    mov ds, eax
-    mov es, eax
-    mov fs, eax
-    mov gs, eax
-    mov ss, eax
+    CLEAR_SEGMENTS
     mov rsp, boot_stack_top
     xor ebp, ebp
     call cpu_entered
