@@ -229,6 +229,8 @@ static inline void invlpg(const void *address)
 #define MSR_SYSENTER_EIP   0x176u
 #define MSR_XSS            0xDA0u
 #define MSR_SPEC_CTRL      0x48u
+#define MSR_PRED_CMD       0x49u
+#define MSR_FLUSH_CMD      0x10Bu
 #define MSR_ARCH_CAPS      0x10Au
 
 #endif

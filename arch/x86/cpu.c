@@ -97,7 +97,8 @@ static bool choose_deadlines(enum cpu_timer timer)
 }
 
 static const char *timer_name;
-static bool by_preemption; /* timer=preempt */
+static enum cpu_timer asked;
+static bool by_deadline, by_preemption; /* what became of it: TSC-deadline mode; timer=preempt */
 
 const char *cpu_timer_name(void)
 {
@@ -110,31 +111,43 @@ static bool start_timer(enum cpu_timer timer)
         log_error("timer=deadline: this CPU's local APIC has no TSC-deadline mode; use timer=oneshot");
         return false;
     }
-    bool by_deadline = choose_deadlines(timer);
+    asked = timer;
+    by_deadline = choose_deadlines(timer);
     if (!oneshot_init(by_deadline)) {
         log_error("the local APIC's timer does not count, which Verge needs");
         return false;
     }
     bool x2apic = host_lapic_in_x2apic();
-    cpu_backend.arm_by(host_lapic_way());
-    guard_flags |= by_deadline ? GUARD_DEADLINE : x2apic ? GUARD_X2APIC : 0;
     timer_name = by_deadline ? "TSC-deadline" : "one-shot";
     log_info("timer: the local APIC's in %s mode, %s, %'llu Hz", timer_name, x2apic ? "x2APIC" : "xAPIC",
              (unsigned long long)host_oneshot.ticks_hz);
     return true;
 }
 
+static bool no_measures; /* spec-ctrl=off */
+
 void cpu_init_speculation(bool off)
 {
+    no_measures = off;
     speculation_init(off);
+}
+
+static void choose_entries(void)
+{
+    enum lapic_way way = host_lapic_way();
+
+    cpu_backend.arm_by(way);
+    guard_flags |= way == LAPIC_BY_DEADLINE ? GUARD_DEADLINE : way == LAPIC_BY_MSR ? GUARD_X2APIC : 0;
+    if (speculation.guards)
+        cpu_backend.use_guards();
 }
 
 /* What each CPU does for itself once the local APIC's timer is known. */
 static bool enable_here(void)
 {
+    choose_entries();
     preemption_timer.spared = PREEMPTION_UNUSED;
     hands_enable();
-    speculation_enable();
     if (!cpu_backend.enable())
         return false;
     if (by_preemption)
@@ -155,8 +168,6 @@ bool cpu_init_virtualisation(enum cpu_timer timer, enum cpu_apic apic)
     }
     if (!start_timer(timer))
         return false;
-    if (speculation.guards)
-        cpu_backend.use_guards();
     by_preemption = timer == CPU_TIMER_PREEMPTION;
     return enable_here();
 }
@@ -166,10 +177,13 @@ bool cpu_join(void)
     unsigned id = this_cpu()->id;
     const char *reason = cpu_backend.preflight();
 
+    if (!reason && by_deadline && !choose_deadlines(asked))
+        reason = "its local APIC's TSC-deadline mode can't be used, as cpu0's is";
     if (reason)
         log_warning("cpu%u: %s", id, reason);
     cpu_health_check();
     oneshot_init_here();
+    speculation_init(no_measures);
     if (reason || !enable_here()) {
         log_warning("cpu%u can't run guests", id);
         return false;

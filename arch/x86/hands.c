@@ -6,9 +6,6 @@
 #include "arch/x86/speculation.h"
 #include "lib/string.h"
 
-#define MSR_PRED_CMD  0x49u
-#define PRED_CMD_IBPB BIT64(0)
-
 #define XSAVE_AREA_SIZE 4096u
 #define MXCSR_RESET     0x1F80u
 #define FCW_RESET       0x37Fu

@@ -3,14 +3,17 @@
  * docs/hardware.md. Sources: Intel SDM vol. 4, IA32_SPEC_CTRL, IA32_ARCH_CAPABILITIES, IA32_FLUSH_CMD; Intel,
  * "Speculative Execution Side Channel Mitigations", "Deep Dive: Intel Analysis of L1 Terminal Fault", "Deep
  * Dive: Intel Analysis of Microarchitectural Data Sampling", "Post-barrier Return Stack Buffer Predictions";
- * AMD, "Software Techniques for Managing Speculation on AMD Processors"; AMD64 APM vol. 2, "Automatic IBRS".
+ * AMD, "Software Techniques for Managing Speculation on AMD Processors", "Technical Guidance for Mitigating
+ * Transient Scheduler Attacks"; AMD64 APM vol. 2, "Automatic IBRS".
  */
 #include "arch/x86/speculation.h"
+#include "arch/x86/api/cpu.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/identity.h"
 #include "arch/x86/trap.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
+#include "lib/string.h"
 
 /* CPUID 7.0 */
 #define EBX_RTM               BIT(11)
@@ -26,7 +29,12 @@
 #define AMD_IBRS        BIT(14)
 #define AMD_STIBP       BIT(15)
 #define AMD_IBRS_ALWAYS BIT(16)
+#define AMD_VERW_CLEAR  BIT(5)
 #define AMD_AUTO_IBRS   BIT(8)
+#define AMD_SRSO_NO     BIT(29)
+#define AMD_TSA_NO      (BIT(1) | BIT(2)) /* of the store queue and of the L1 cache */
+#define FAMILY_ZEN_1    0x17u             /* and Zen 2; Hygon's is 18h */
+#define FAMILY_ZEN_4    0x19u             /* and Zen 3 */
 /* IA32_ARCH_CAPABILITIES */
 #define CAP_RDCL_NO    BIT64(0)
 #define CAP_IBRS_ALL   BIT64(1)
@@ -36,14 +44,19 @@
 #define CAP_BHI_NO     BIT64(20)
 #define CAP_PBRSB_NO   BIT64(24)
 #define CAP_RFDS_CLEAR BIT64(28)
+#define CAP_ITS_NO     BIT64(62)
 
-struct speculation speculation;
-uint32_t guard_flags, guard_spec_ctrl_guest, guard_spec_ctrl_monitor;
+PER_CPU struct speculation speculation;
+PER_CPU uint32_t guard_flags, guard_spec_ctrl_guest, guard_spec_ctrl_monitor;
 uint16_t guard_selector = SELECTOR_DATA; /* VERW overwrites buffers where the segment may be written */
 
 static void choose_amd(const struct speculation_facts *f, struct speculation *s)
 {
-    s->enumerated = f->amd8_ebx & (AMD_IBPB | AMD_IBRS | AMD_STIBP) || f->amd21_eax & AMD_AUTO_IBRS;
+    s->enumerated =
+        f->amd8_ebx & (AMD_IBPB | AMD_IBRS | AMD_STIBP) || f->amd21_eax & (AMD_AUTO_IBRS | AMD_VERW_CLEAR);
+    s->open_returns = f->family >= FAMILY_ZEN_1 && f->family <= FAMILY_ZEN_4 && !(f->amd21_eax & AMD_SRSO_NO);
+    if (f->amd21_eax & AMD_VERW_CLEAR && (f->amd21_ecx & AMD_TSA_NO) != AMD_TSA_NO)
+        s->guards |= GUARD_VERW;
     s->ibpb = f->amd8_ebx & AMD_IBPB;
     s->automatic_ibrs = f->amd21_eax & AMD_AUTO_IBRS;
     if (f->threads && f->amd8_ebx & AMD_STIBP)
@@ -82,8 +95,11 @@ static void choose_intel(const struct speculation_facts *f, struct speculation *
         s->spec_ctrl |= SPEC_CTRL_STIBP;
     if (!(f->leaf7_edx & EDX_IBRS_IBPB))
         return; /* the monitor's branches can be steered whatever its returns do */
-    if (enhanced && f->leaf7_2_edx & EDX_BHI_CTRL && !(cap & CAP_BHI_NO))
+    bool bhi_ctrl = f->leaf7_2_edx & EDX_BHI_CTRL;
+    if (enhanced && bhi_ctrl && !(cap & CAP_BHI_NO))
         s->spec_ctrl |= SPEC_CTRL_BHI_DIS;
+    s->open_bhi = enhanced && !bhi_ctrl && !(cap & CAP_BHI_NO);
+    s->open_its = enhanced && !bhi_ctrl && !(cap & CAP_ITS_NO); /* no CPU that has it has BHI_CTRL */
     if (enhanced)
         s->spec_ctrl |= SPEC_CTRL_IBRS;
     else
@@ -103,12 +119,24 @@ struct speculation speculation_choose(const struct speculation_facts *facts)
     return chosen;
 }
 
+struct name {
+    bool on;
+    const char *name;
+};
+
+static void list(const struct name *names, size_t count, char *text, size_t size)
+{
+    size_t length = 0;
+
+    text[0] = 0;
+    for (size_t i = 0; i < count && length < size; i++)
+        if (names[i].on)
+            length += fmt_snprintf(text + length, size - length, "%s%s", length ? ", " : "", names[i].name);
+}
+
 void speculation_describe(const struct speculation *s, char *text, size_t size)
 {
-    const struct {
-        bool on;
-        const char *name;
-    } measures[] = {
+    const struct name measures[] = {
         {s->automatic_ibrs, "automatic IBRS"},
         {s->spec_ctrl & SPEC_CTRL_IBRS, "IBRS"},
         {s->guards & GUARD_IBRS, "IBRS at each exit"},
@@ -119,16 +147,22 @@ void speculation_describe(const struct speculation *s, char *text, size_t size)
         {s->guards & GUARD_FLUSH, "L1D flush at each entry"},
         {s->guards & GUARD_VERW, "VERW at each entry"},
     };
-    size_t length = 0;
 
-    text[0] = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(measures) && length < size; i++)
-        if (measures[i].on)
-            length +=
-                fmt_snprintf(text + length, size - length, "%s%s", length ? ", " : "", measures[i].name);
+    list(measures, ARRAY_SIZE(measures), text, size);
 }
 
-/* ---- this machine ---- */
+void speculation_describe_open(const struct speculation *s, char *text, size_t size)
+{
+    const struct name open[] = {
+        {s->open_bhi, "branch history (BHI)"},
+        {s->open_its, "indirect targets (ITS)"},
+        {s->open_returns, "returns (Retbleed, SRSO)"},
+    };
+
+    list(open, ARRAY_SIZE(open), text, size);
+}
+
+/* ---- this CPU ---- */
 
 static struct cpuid_result leaf(uint32_t number, uint32_t subleaf)
 {
@@ -153,26 +187,64 @@ static struct speculation_facts read_facts(void)
         .leaf7_2_edx = leaf7.eax >= 2 ? cpuid(7, 2).edx : 0,
         .amd8_ebx = leaf(0x80000008, 0).ebx,
         .amd21_eax = leaf(0x80000021, 0).eax,
+        .amd21_ecx = leaf(0x80000021, 0).ecx,
     };
+    uint32_t signature = cpuid(1, 0).eax;
 
+    facts.family = (signature >> 8 & 0xF) + (signature >> 20 & 0xFF);
     facts.threads = has_threads(facts.amd);
     if (leaf7.edx & EDX_ARCH_CAPABILITIES && !rdmsr_safe(MSR_ARCH_CAPS, &facts.arch_capabilities))
         facts.arch_capabilities = 0;
     return facts;
 }
 
+/* What it runs under may enumerate an MSR and refuse it: a measure at an entry would end the machine then. */
+static void drop_refused(struct speculation *s)
+{
+    uint32_t value = s->spec_ctrl | (s->guards & GUARD_IBRS ? SPEC_CTRL_IBRS : 0);
+
+    if (value && !wrmsr_safe(MSR_SPEC_CTRL, value)) {
+        log_warning("speculation: this CPU refuses %x in IA32_SPEC_CTRL", value);
+        s->spec_ctrl = 0;
+        s->guards &= ~GUARD_IBRS;
+    }
+    if (s->ibpb && !wrmsr_safe(MSR_PRED_CMD, PRED_CMD_IBPB)) {
+        log_warning("speculation: this CPU refuses IBPB");
+        s->ibpb = false;
+    }
+    if (s->guards & GUARD_FLUSH && !wrmsr_safe(MSR_FLUSH_CMD, FLUSH_CMD_L1D)) {
+        log_warning("speculation: this CPU refuses to flush its L1 cache: VERW in its stead");
+        s->guards ^= GUARD_FLUSH | GUARD_VERW;
+    }
+}
+
 static void log_choice(bool off)
 {
-    char text[192];
+    static struct text {
+        char on[192], open[96];
+    } boot_cpus;
+    struct text here;
+    unsigned id = this_cpu()->id;
+    char cpu[16] = "";
 
-    speculation_describe(&speculation, text, sizeof text);
+    speculation_describe(&speculation, here.on, sizeof here.on);
+    speculation_describe_open(&speculation, here.open, sizeof here.open);
+    if (id == 0)
+        boot_cpus = here;
+    else if (strcmp(here.on, boot_cpus.on) == 0 && strcmp(here.open, boot_cpus.open) == 0)
+        return;
+    else
+        fmt_snprintf(cpu, sizeof cpu, "cpu%u: ", id);
     if (off)
         log_warning("speculation: no measures (spec-ctrl=off): guests may spy on each other and on Verge");
-    else if (text[0])
-        log_info("speculation: %s", text);
+    else if (here.on[0])
+        log_info("%sspeculation: %s", cpu, here.on);
     else
-        log_info("speculation: %s", speculation.enumerated ? "this CPU needs no measures"
-                                                           : "this CPU enumerates no controls: no measures");
+        log_info("%sspeculation: %s", cpu,
+                 speculation.enumerated ? "this CPU needs no measures"
+                                        : "this CPU enumerates no controls: no measures");
+    if (here.open[0])
+        log_info("%sspeculation: open on this CPU: %s", cpu, here.open);
 }
 
 void speculation_init(bool off)
@@ -180,6 +252,7 @@ void speculation_init(bool off)
     struct speculation_facts facts = read_facts();
 
     speculation = off ? (struct speculation){0} : speculation_choose(&facts);
+    drop_refused(&speculation);
 #ifdef SPECULATION_FORCED /* a test build runs what its emulator never enumerates */
     speculation.guards |= SPECULATION_FORCED;
 #endif
@@ -187,12 +260,4 @@ void speculation_init(bool off)
     guard_spec_ctrl_guest = speculation.spec_ctrl;
     guard_spec_ctrl_monitor = speculation.spec_ctrl | SPEC_CTRL_IBRS;
     log_choice(off);
-}
-
-void speculation_enable(void)
-{
-    uint32_t value = speculation.spec_ctrl | (speculation.guards & GUARD_IBRS ? SPEC_CTRL_IBRS : 0);
-
-    if (value && !wrmsr_safe(MSR_SPEC_CTRL, value))
-        log_warning("speculation: this CPU refuses %x in IA32_SPEC_CTRL", value);
 }

@@ -7,6 +7,7 @@
 #ifndef ARCH_X86_SPECULATION_H
 #define ARCH_X86_SPECULATION_H
 
+#include "arch/x86/api/per_cpu.h"
 #include "lib/base.h"
 
 /* What the choice depends on. */
@@ -14,12 +15,13 @@ struct speculation_facts {
     bool amd, intel;
     bool threads;                               /* the core has more than one */
     uint32_t leaf7_ebx, leaf7_edx, leaf7_2_edx; /* CPUID 7.0 and 7.2 */
-    uint32_t amd8_ebx, amd21_eax;               /* CPUID 80000008h and 80000021h */
+    uint32_t amd8_ebx, amd21_eax, amd21_ecx;    /* CPUID 80000008h and 80000021h */
+    unsigned family;                            /* the one that is shown: base and extended */
     uint64_t arch_capabilities;                 /* the MSR, 0 where there is none */
 };
 
 /* Done at each entry and exit, by the guarded stubs; none: they are not used. */
-#define GUARD_VERW     BIT(0) /* before an entry: buffers overwritten (MD_CLEAR) */
+#define GUARD_VERW     BIT(0) /* before an entry: buffers overwritten (MD_CLEAR, VERW_CLEAR) */
 #define GUARD_FLUSH    BIT(1) /* before an entry: the L1 data cache flushed, which does that, too */
 #define GUARD_IBRS     BIT(2) /* IBRS set anew behind each exit, and clear for the guest */
 #define GUARD_FILL_RSB BIT(3) /* behind an exit: no return goes where a guest's call came from */
@@ -32,26 +34,29 @@ struct speculation {
     bool ibpb;           /* between two guests: hands_forget_branches() */
     uint32_t spec_ctrl;  /* IA32_SPEC_CTRL for good, GUARD_IBRS's bit left out */
     uint32_t guards;
+    bool open_bhi, open_its, open_returns; /* what is known of this CPU and has no measure here */
 };
-extern struct speculation speculation; /* this machine's; none until speculation_init() */
+extern PER_CPU struct speculation speculation; /* this CPU's; none until speculation_init() */
 
+#define PRED_CMD_IBPB     BIT64(0)
+#define FLUSH_CMD_L1D     BIT64(0)
 #define SPEC_CTRL_IBRS    BIT(0)
 #define SPEC_CTRL_STIBP   BIT(1)
 #define SPEC_CTRL_BHI_DIS BIT(10)
 
 struct speculation speculation_choose(const struct speculation_facts *facts);
 
-/* What is on, as words. */
+/* What is on, as words; likewise what is open. */
 void speculation_describe(const struct speculation *chosen, char *text, size_t size);
+void speculation_describe_open(const struct speculation *chosen, char *text, size_t size);
 
-/* Chooses, or chooses nothing (`off`), and logs a line. Before hands_enable() and the backend's enabling. */
+/* On each CPU, before the backend's enabling: chooses, or chooses nothing (`off`), tries each MSR that a
+ * measure writes, writes what holds for good, and logs lines: of a further CPU only where it isn't as CPU 0.
+ */
 void speculation_init(bool off);
 
-/* Writes what holds for good into this CPU. */
-void speculation_enable(void);
-
 /* For guard.inc. */
-extern uint32_t guard_flags, guard_spec_ctrl_guest, guard_spec_ctrl_monitor;
+extern PER_CPU uint32_t guard_flags, guard_spec_ctrl_guest, guard_spec_ctrl_monitor;
 extern uint16_t guard_selector;
 
 #endif

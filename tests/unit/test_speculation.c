@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
+#include "arch/x86/api/cpu.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/speculation.h"
 #include "lib/log.h"
@@ -28,7 +29,12 @@
 #define PBRSB_NO   BIT64(24)
 #define RFDS_CLEAR BIT64(28)
 #define BHI_CTRL   BIT(4)
+#define ITS_NO     BIT64(62)
 #define AUTO_IBRS  BIT(8)
+#define VERW_CLEAR BIT(5)
+#define SRSO_NO    BIT(29)
+#define TSA_SQ_NO  BIT(1)
+#define TSA_L1_NO  BIT(2)
 
 static const struct {
     const char *name;
@@ -93,6 +99,19 @@ static const struct {
     {"Zen 4",
      {.amd = true, .threads = true, .amd8_ebx = 0x791EF257, .amd21_eax = AUTO_IBRS},
      "automatic IBRS, STIBP, IBPB between guests"},
+    {"Zen 4, microcode of 2025",
+     {.amd = true, .amd8_ebx = 0x791EF257, .amd21_eax = AUTO_IBRS | VERW_CLEAR, .family = 0x19},
+     "automatic IBRS, IBPB between guests, VERW at each entry"},
+    {"Zen 3, microcode of 2025",
+     {.amd = true, .amd8_ebx = 0x111EF657, .amd21_eax = VERW_CLEAR, .amd21_ecx = TSA_SQ_NO, .family = 0x19},
+     "IBRS at each exit, IBPB between guests, RSB fill at each exit, VERW at each entry"},
+    {"Zen 5",
+     {.amd = true,
+      .amd8_ebx = 0x791EF257,
+      .amd21_eax = AUTO_IBRS | VERW_CLEAR | SRSO_NO,
+      .amd21_ecx = TSA_SQ_NO | TSA_L1_NO,
+      .family = 0x1A},
+     "automatic IBRS, IBPB between guests"},
     {"another maker", {.leaf7_edx = UINT32_MAX, .amd8_ebx = UINT32_MAX}, ""},
 };
 
@@ -108,6 +127,40 @@ static void test_kinds(void **state)
         if (strcmp(text, kinds[i].measures) != 0)
             fail_msg("%s: %s", kinds[i].name, text);
         assert_int_equal(chosen.enumerated, kinds[i].measures[0] != 0);
+    }
+}
+
+static void test_what_is_open(void **state)
+{
+    static const uint32_t ibrs = IBRS_IBPB | ARCH_CAP;
+    const struct {
+        struct speculation_facts facts;
+        const char *open;
+    } cpus[] = {
+        {{.intel = true}, ""},
+        {{.intel = true, .leaf7_edx = IBRS_IBPB}, ""}, /* IBRS at each exit keeps a guest's history out */
+        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = IBRS_ALL},
+         "branch history (BHI), indirect targets (ITS)"},
+        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = IBRS_ALL | BHI_NO},
+         "indirect targets (ITS)"},
+        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = IBRS_ALL | ITS_NO}, "branch history (BHI)"},
+        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = IBRS_ALL, .leaf7_2_edx = BHI_CTRL}, ""},
+        {{.amd = true, .family = 0x15}, ""},
+        {{.amd = true, .family = 0x17}, "returns (Retbleed, SRSO)"},
+        {{.amd = true, .family = 0x18}, "returns (Retbleed, SRSO)"}, /* Hygon's Zen */
+        {{.amd = true, .family = 0x19, .amd21_eax = AUTO_IBRS}, "returns (Retbleed, SRSO)"},
+        {{.amd = true, .family = 0x19, .amd21_eax = SRSO_NO}, ""},
+        {{.amd = true, .family = 0x1A}, ""},
+    };
+    char text[96];
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cpus); i++) {
+        struct speculation chosen = speculation_choose(&cpus[i].facts);
+
+        speculation_describe_open(&chosen, text, sizeof text);
+        if (strcmp(text, cpus[i].open) != 0)
+            fail_msg("%u: %s", i, text);
     }
 }
 
@@ -143,18 +196,21 @@ static void test_nothing_is_done_twice(void **state)
 /* ---- a machine ---- */
 
 static struct {
-    bool intel, capabilities_fault, spec_ctrl_faults;
+    bool intel, capabilities_fault, writes_fault;
     uint32_t leaf7_edx, leaf7_2_edx, threads;
     uint64_t capabilities, spec_ctrl;
-    unsigned spec_ctrl_writes;
+    unsigned writes;
 } chip;
 static char said[512];
+static struct cpu cpu;
 
 static void hear(void *opaque, enum log_level level, const char *line)
 {
     (void)opaque;
     (void)level;
-    strncpy(said, line, sizeof said - 1);
+    assert_true(strlen(said) + strlen(line) + 2 < sizeof said);
+    strcat(said, line);
+    strcat(said, "\n");
 }
 
 struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
@@ -189,10 +245,18 @@ bool rdmsr_safe(uint32_t index, uint64_t *value)
 
 bool wrmsr_safe(uint32_t index, uint64_t value)
 {
-    assert_int_equal(index, MSR_SPEC_CTRL);
-    chip.spec_ctrl = value;
-    chip.spec_ctrl_writes++;
-    return !chip.spec_ctrl_faults;
+    assert_true(index == MSR_SPEC_CTRL || index == MSR_PRED_CMD || index == MSR_FLUSH_CMD);
+    if (index == MSR_SPEC_CTRL)
+        chip.spec_ctrl = value;
+    else
+        assert_true(value == 1);
+    chip.writes++;
+    return !chip.writes_fault;
+}
+
+struct cpu *this_cpu(void)
+{
+    return &cpu;
 }
 
 static void start(bool intel)
@@ -201,6 +265,7 @@ static void start(bool intel)
     chip.intel = intel;
     chip.threads = 2;
     guard_flags = 0;
+    cpu.id = 0;
     said[0] = 0;
     log_set_sink(hear, NULL);
     log_set_level(LOG_INFO);
@@ -215,14 +280,12 @@ static void test_intel_machine(void **state)
     chip.capabilities = RDCL_NO | IBRS_ALL | MDS_NO;
     speculation_init(false);
     assert_string_equal(said,
-                        "speculation: IBRS, BHI_DIS_S, STIBP, IBPB between guests, RSB fill at each exit");
-    speculation_enable();
+                        "speculation: IBRS, BHI_DIS_S, STIBP, IBPB between guests, RSB fill at each exit\n");
     assert_true(chip.spec_ctrl == (SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_BHI_DIS));
     assert_int_equal(guard_flags, GUARD_FILL_RSB);
     chip.capabilities_fault = true; /* then nothing is taken for granted */
     guard_flags = GUARD_DEADLINE;
     speculation_init(false);
-    speculation_enable();
     assert_true(chip.spec_ctrl == (SPEC_CTRL_IBRS | SPEC_CTRL_STIBP));
     assert_int_equal(guard_flags, GUARD_DEADLINE | GUARD_VERW | GUARD_IBRS | GUARD_FILL_RSB);
     assert_int_equal(guard_spec_ctrl_guest, SPEC_CTRL_STIBP);
@@ -235,8 +298,9 @@ static void test_amd_machine(void **state)
     start(false);
     speculation_init(false);
     assert_string_equal(said, "speculation: IBRS at each exit, STIBP, IBPB between guests, RSB fill at each "
-                              "exit");
+                              "exit\n");
     chip.threads = 1;
+    said[0] = 0;
     speculation_init(false);
     assert_null(strstr(said, "STIBP"));
 }
@@ -246,10 +310,47 @@ static void test_nothing_enumerated(void **state)
     (void)state;
     start(true);
     speculation_init(false);
-    speculation_enable();
-    assert_string_equal(said, "speculation: this CPU enumerates no controls: no measures");
-    assert_int_equal(chip.spec_ctrl_writes, 0);
+    assert_string_equal(said, "speculation: this CPU enumerates no controls: no measures\n");
+    assert_int_equal(chip.writes, 0);
     assert_int_equal(guard_flags, 0);
+}
+
+/* It enumerates what it then refuses: none of that is left for an entry or an exit. */
+static void test_refused(void **state)
+{
+    (void)state;
+    start(true);
+    chip.leaf7_edx = MD_CLEAR | IBRS_IBPB | STIBP | L1D_FLUSH;
+    chip.writes_fault = true;
+    speculation_init(false);
+    assert_int_equal(chip.writes, 3);
+    assert_true(!speculation.ibpb && speculation.spec_ctrl == 0);
+    assert_int_equal(guard_flags, GUARD_FILL_RSB | GUARD_VERW);
+    assert_string_equal(said, "speculation: this CPU refuses 3 in IA32_SPEC_CTRL\n"
+                              "speculation: this CPU refuses IBPB\n"
+                              "speculation: this CPU refuses to flush its L1 cache: VERW in its stead\n"
+                              "speculation: RSB fill at each exit, VERW at each entry\n");
+}
+
+/* A line only where it isn't as CPU 0: an E core behind a P core. */
+static void test_further_cpus(void **state)
+{
+    (void)state;
+    start(true);
+    chip.leaf7_edx = IBRS_IBPB | STIBP;
+    speculation_init(false);
+    said[0] = 0;
+    cpu.id = 1;
+    speculation_init(false);
+    assert_string_equal(said, "");
+    chip.threads = 1;
+    speculation_init(false);
+    assert_string_equal(said,
+                        "cpu1: speculation: IBRS at each exit, IBPB between guests, RSB fill at each exit\n");
+    said[0] = 0;
+    chip.leaf7_edx = 0;
+    speculation_init(false);
+    assert_string_equal(said, "cpu1: speculation: this CPU enumerates no controls: no measures\n");
 }
 
 static void test_off(void **state)
@@ -257,9 +358,8 @@ static void test_off(void **state)
     (void)state;
     start(false);
     speculation_init(true);
-    speculation_enable();
     assert_non_null(strstr(said, "no measures (spec-ctrl=off)"));
-    assert_int_equal(chip.spec_ctrl_writes, 0);
+    assert_int_equal(chip.writes, 0);
     assert_true(guard_flags == 0 && !speculation.ibpb && !speculation.automatic_ibrs);
 }
 
@@ -267,10 +367,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_what_is_open),
         cmocka_unit_test(test_nothing_is_done_twice),
         cmocka_unit_test(test_intel_machine),
         cmocka_unit_test(test_amd_machine),
         cmocka_unit_test(test_nothing_enumerated),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_further_cpus),
         cmocka_unit_test(test_off),
     };
 

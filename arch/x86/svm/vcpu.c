@@ -240,11 +240,11 @@ static bool attend(struct vcpu *vcpu, uint64_t *distance)
 
 /* ---- entering ---- */
 
-/* The entries: one that may arm the timer, by the way to do that; and one that does not. */
-static struct {
+/* This CPU's entries: one that may arm the timer, by the way to do that; and one that does not. */
+static PER_CPU struct {
     void (*arming)(struct svm_switch *state);
     void (*plain)(struct svm_switch *state);
-} enter_by = {svm_enter, svm_enter};
+} enter_by;
 
 void svm_vcpu_arm_by(enum lapic_way way)
 {
@@ -253,6 +253,7 @@ void svm_vcpu_arm_by(enum lapic_way way)
                                                                  [LAPIC_BY_DEADLINE] = svm_enter_deadline};
 
     enter_by.arming = entries[way];
+    enter_by.plain = svm_enter;
 }
 
 void svm_vcpu_use_guards(void)

@@ -5,6 +5,7 @@
  */
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/panic.h"
+#include "arch/x86/api/per_cpu.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/oneshot.h"
 #include "arch/x86/vmx/backend.h"
@@ -184,14 +185,14 @@ static inline void count_accesses(enum exit_kind kind)
 }
 #endif
 
-/* The entries that may arm the timer, by the way to do that. */
-static struct arming_entries {
+/* This CPU's entries that may arm the timer, by the way to do that. */
+static PER_CPU struct arming_entries {
     void (*launch)(struct vmx_switch *state);
     void (*resume)(struct vmx_switch *state);
-} enter_arming = {vmx_launch, vmx_resume};
+} enter_arming;
 
 /* One that does not, for a VMCS that has been entered before. */
-static void (*resume_unarmed)(struct vmx_switch *state) = vmx_resume_unarmed;
+static PER_CPU void (*resume_unarmed)(struct vmx_switch *state);
 
 void vmx_vcpu_arm_by(enum lapic_way way)
 {
@@ -201,6 +202,7 @@ void vmx_vcpu_arm_by(enum lapic_way way)
         [LAPIC_BY_DEADLINE] = {vmx_launch_deadline, vmx_resume_deadline}};
 
     enter_arming = entries[way];
+    resume_unarmed = vmx_resume_unarmed;
 }
 
 /* arm_count is 0 between two armings, so that the guarded entry serves as the unarmed one, too. */

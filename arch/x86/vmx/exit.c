@@ -5,6 +5,7 @@
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/host/oneshot.h"
+#include "arch/x86/speculation.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx/backend.h"
 #include "arch/x86/vmx/vmx.h"
@@ -405,6 +406,8 @@ void vmx_not_entered(struct vmx_switch *state)
 
     backend->instruction_failed = true;
     backend->reason = REASON_ENTRY_FAILED;
+    if (speculation.guards & GUARD_IBRS) /* clear for the guest, and there was no exit */
+        wrmsr(MSR_SPEC_CTRL, guard_spec_ctrl_monitor);
     backend->vcpu->exit.entered = backend->vcpu->exit.left = state->t0;
     entry_failed(backend);
 }
