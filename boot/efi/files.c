@@ -16,7 +16,7 @@ EFI_STATUS efi_open_volume(const EFI_LOADED_IMAGE *image, EFI_FILE_HANDLE *volum
         efi_system->BootServices->HandleProtocol(image->DeviceHandle, &guid, (void **)&system);
 
     if (EFI_ERROR(status))
-        return efi_fail(status, "the firmware shows no file system where verge.efi came from");
+        return EFI_NOT_FOUND;
     status = system->OpenVolume(system, volume);
     if (EFI_ERROR(status))
         return efi_fail(status, "the volume of verge.efi can't be opened (status %llu)",

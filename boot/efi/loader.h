@@ -51,7 +51,8 @@ struct efi_file {
     uint64_t base, size;
 };
 
-/* The root of the volume that `image` was started from. */
+/* The root of the volume that `image` was started from. EFI_NOT_FOUND is returned silently: it came from
+ * elsewhere, such as a network. */
 EFI_STATUS efi_open_volume(const EFI_LOADED_IMAGE *image, EFI_FILE_HANDLE *volume);
 /* `path` with slashes, from the root. EFI_NOT_FOUND is returned silently. */
 EFI_STATUS efi_load_file(EFI_FILE_HANDLE volume, const char *path, struct efi_file *file);

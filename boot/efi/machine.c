@@ -31,10 +31,12 @@ static struct boot_color color_of(UINT32 mask)
 /* False: no linear framebuffer (the firmware draws by itself only). */
 static bool read_mode(const EFI_GRAPHICS_OUTPUT_PROTOCOL_MODE *mode, struct boot_screen *screen)
 {
-    const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *info = mode->Info;
+    const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *info = mode ? mode->Info : NULL;
     EFI_PIXEL_BITMASK masks = {0x000000FF, 0x0000FF00, 0x00FF0000, 0xFF000000};
     unsigned bits;
 
+    if (!info) /* a card that has set no mode */
+        return false;
     if (info->PixelFormat == PixelBlueGreenRedReserved8BitPerColor)
         masks = (EFI_PIXEL_BITMASK){0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000};
     else if (info->PixelFormat == PixelBitMask)

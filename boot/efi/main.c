@@ -44,6 +44,10 @@ static EFI_STATUS load(const EFI_LOADED_IMAGE *image, uint32_t *entry)
         return status;
     memcpy((void *)(uintptr_t)handoff_memory, efi_handoff, handoff_size);
     status = efi_open_volume(image, &volume);
+    if (status == EFI_NOT_FOUND) {
+        efi_print("verge.efi came from no file system: the built-in clock guest will run\r\n");
+        return EFI_SUCCESS;
+    }
     if (EFI_ERROR(status))
         return status;
     status = modules_load(volume);

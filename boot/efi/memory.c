@@ -7,6 +7,8 @@
     32 /* of the memory map, which our own allocation and the firmware's last events lengthen */
 #define ATTEMPTS 8
 
+#define MEMORY_SPECIFIC_PURPOSE UINT64_C(0x40000) /* EFI_MEMORY_SP, which older headers don't have */
+
 EFI_STATUS efi_allocate(EFI_MEMORY_TYPE type, uint64_t size, const char *what, uint64_t *address)
 {
     EFI_PHYSICAL_ADDRESS at = BELOW_4G;
@@ -26,10 +28,13 @@ void efi_free(uint64_t address, uint64_t size)
     efi_system->BootServices->FreePages(address, size / EFI_PAGE + 1);
 }
 
-/* What the memory is to Verge, once boot services are gone. */
-static enum mb2_range_type range_type(UINT32 type)
+/* What the memory is to Verge, once boot services are gone. Memory that is kept for a purpose, or can't be
+ * cached, is no RAM to hand out. */
+static enum mb2_range_type range_type(const EFI_MEMORY_DESCRIPTOR *line)
 {
-    switch (type) {
+    if (line->Attribute & MEMORY_SPECIFIC_PURPOSE || !(line->Attribute & EFI_MEMORY_WB))
+        return MB2_RESERVED;
+    switch (line->Type) {
     case EfiLoaderCode:
     case EfiLoaderData:
     case EfiBootServicesCode:
@@ -55,7 +60,7 @@ static void add_map(struct information *information, const char *map, UINTN size
 
         information_add_range(information, &(struct mb2_range){.base = line->PhysicalStart,
                                                                .length = line->NumberOfPages * EFI_PAGE,
-                                                               .type = range_type(line->Type)});
+                                                               .type = range_type(line)});
     }
 }
 

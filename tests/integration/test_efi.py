@@ -101,6 +101,18 @@ def test_clock_guest(tmp_path, memory):
         ends_well(term)
 
 
+def test_from_the_network(tmp_path):
+    """The firmware loads it by PXE: there is no volume to read from."""
+    (tmp_path / "tftp").mkdir()
+    shutil.copy(EFI, tmp_path / "tftp" / "verge.efi")
+    net = ["-netdev", f"user,id=net,tftp={tmp_path}/tftp,bootfile=verge.efi", "-device", "virtio-net-pci,netdev=net,romfile="]  # not iPXE, which makes a volume of it
+    with start(tmp_path, make_stick(tmp_path, {"empty": "no boot loader"}), *net) as term:
+        term.expect("verge.efi came from no file system: the built-in clock guest will run")
+        term.expect(r"clock s=2 pit=")
+        term.send("\x01x")
+        ends_well(term)
+
+
 def test_linux(tmp_path):
     """Kernel and initial RAM disk from the volume, to the shell."""
     subprocess.run([os.path.join(harness.ROOT, "tools/guest-packages.sh")], check=True)

@@ -25,6 +25,8 @@ static EFI_SYSTEM_TABLE firmware = {.BootServices = &boot, .RuntimeServices = &r
 static char console[4096];
 static unsigned pages_given, pages_most, exits, stale_exits, resets, calls_after_exit, map_calls;
 static EFI_STATUS map_status;
+static UINTN odd_line;
+static UINT64 odd_attributes;
 static void *pool;
 
 /* ---- the firmware ---- */
@@ -98,6 +100,7 @@ static EFI_STATUS EFIAPI get_memory_map(UINTN *size, EFI_MEMORY_DESCRIPTOR *map,
         line->Type = i % 2 ? EfiBootServicesData : EfiRuntimeServicesData;
         line->PhysicalStart = i << 20;
         line->NumberOfPages = 256;
+        line->Attribute = i == odd_line ? odd_attributes : EFI_MEMORY_UC | EFI_MEMORY_WB;
     }
     return EFI_SUCCESS;
 }
@@ -216,6 +219,7 @@ static int setup(void **state)
     pages_most = 100;
     piece = readable = SIZE_MAX;
     map_status = open_status = EFI_SUCCESS;
+    odd_line = SIZE_MAX;
     return 0;
 }
 
@@ -245,6 +249,20 @@ static void test_leave(void **state)
     assert_int_equal(info.range_count, 4);
     assert_true(!info.ranges[0].usable && info.ranges[1].usable);
     assert_true(info.ranges[3].base == 3u << 20 && info.ranges[3].length == 1u << 20);
+}
+
+/* Memory with a purpose of its own (EFI_MEMORY_SP), and some that can't be cached. */
+static void test_memory_that_is_no_ram(void **state)
+{
+    (void)state;
+    odd_line = 3;
+    odd_attributes = EFI_MEMORY_WB | UINT64_C(0x40000);
+    assert_int_equal(leave(), EFI_SUCCESS);
+    assert_true(info.ranges[1].usable && !info.ranges[3].usable);
+    exits = map_calls = 0;
+    odd_attributes = EFI_MEMORY_UC;
+    assert_int_equal(leave(), EFI_SUCCESS);
+    assert_true(info.ranges[1].usable && !info.ranges[3].usable);
 }
 
 /* Asked again with the new key; the map is the last one, and nothing else is called any more. */
@@ -323,6 +341,26 @@ static void test_an_unreadable_volume(void **state)
     open_status = EFI_DEVICE_ERROR;
     assert_true(modules_load(&volume) == EFI_DEVICE_ERROR);
     assert_string_equal(console, "verge.efi: /verge/verge.cfg: can't be opened (status 7)\r\n");
+}
+
+static EFI_STATUS EFIAPI no_protocol(EFI_HANDLE handle, EFI_GUID *guid, VOID **interface)
+{
+    (void)handle;
+    (void)guid;
+    (void)interface;
+    return EFI_UNSUPPORTED;
+}
+
+/* Started from a network. */
+static void test_no_volume(void **state)
+{
+    EFI_LOADED_IMAGE image = {0};
+    EFI_FILE_HANDLE none;
+
+    (void)state;
+    boot.HandleProtocol = no_protocol;
+    assert_true(efi_open_volume(&image, &none) == EFI_NOT_FOUND);
+    assert_string_equal(console, "");
 }
 
 static void test_an_empty_file(void **state)
@@ -436,6 +474,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, setup)
     const struct CMUnitTest tests[] = {
         T(test_leave),
+        T(test_memory_that_is_no_ram),
         T(test_stale_key),
         T(test_never_a_good_key),
         T(test_no_map),
@@ -443,6 +482,7 @@ int main(void)
         T(test_an_unreadable_file),
         T(test_a_file_that_ends_early),
         T(test_an_unreadable_volume),
+        T(test_no_volume),
         T(test_an_empty_file),
         T(test_modules),
         T(test_no_config),
