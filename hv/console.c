@@ -243,6 +243,19 @@ static bool sink_full(void)
     return vm_count == 1 ? output_full(&sink) : output_count(&sink) >= SINK_LINES;
 }
 
+/* The screen shows what the port doesn't take. */
+static void drop_piece(void)
+{
+    const uint8_t *data;
+    size_t length = MIN(output_peek(&sink, &data), (size_t)DROP_PIECE);
+    bool taken = lock_take(&lock);
+
+    host_screen_write(data, length);
+    lock_give(&lock, taken);
+    output_drop(&sink, length);
+    sink.dropped += length;
+}
+
 static void drain_sink(void)
 {
     uint64_t now = host_tsc();
@@ -252,8 +265,7 @@ static void drain_sink(void)
     lock_give(&lock, taken);
     if (!sink_full() || now - sink.stuck_since < cycles_of_ms(STUCK_MS))
         return;
-    output_drop(&sink, DROP_PIECE);
-    sink.dropped += DROP_PIECE;
+    drop_piece();
     sink.stuck_since = now;
     log_warning("console stuck for %u ms: %llu bytes of guest output lost so far", STUCK_MS,
                 (unsigned long long)sink.dropped);

@@ -16,6 +16,7 @@ struct fake_16550 {
     unsigned stride, width;
     uint64_t address;
     bool no_scratch, no_loopback, no_fifo, busy; /* what this one lacks; takes nothing */
+    unsigned sends_on;                           /* looks at its status until its last byte has left */
     uint8_t dll, dlm, ier, fcr, lcr, mcr, scratch;
     unsigned divisor_writes;
     uint8_t sent[64], received[64];
@@ -53,7 +54,9 @@ static uint8_t fake_read(struct fake_16550 *fake, unsigned reg)
     case 4:
         return fake->mcr;
     case 5:
-        return (uint8_t)((fake->busy ? 0 : 0x60) | (fake->received_taken < fake->received_count));
+        fake->sends_on -= fake->sends_on > 0;
+        return (uint8_t)((fake->busy || fake->sends_on ? 0 : 0x60) |
+                         (fake->received_taken < fake->received_count));
     case 6:
         return fake_modem_status(fake);
     default:
@@ -63,6 +66,7 @@ static uint8_t fake_read(struct fake_16550 *fake, unsigned reg)
 
 static void fake_write_latch(struct fake_16550 *fake, unsigned reg, uint8_t value)
 {
+    assert_int_equal(fake->sends_on, 0);
     *(reg ? &fake->dlm : &fake->dll) = value;
     fake->divisor_writes++;
 }

@@ -239,6 +239,25 @@ static void test_pci_cards(void **unused)
     assert_false(host_serial_open(0, (struct host_serial_where){HOST_SERIAL_PCI, 0x0300}, as_it_is));
 }
 
+/* Intel's remote management, whose UART nobody may listen to, comes behind the cards. */
+static void test_pci_remote_management_is_last(void **unused)
+{
+    (void)unused;
+    put_function(0, 0x00B3, 0xA13D8086, 0x070002, 0xF061);
+    put_function(1, 0x00B0, 0xA13A8086, 0x078000, 0);
+    functions[1].space[3] = 0x00800000;
+    put_function(2, 0x0310, 0x00021B36, 0x070002, 0xC081);
+    put_chip(0, false, 0xF060, 1);
+    put_chip(1, false, 0xC080, 1);
+    assert_true(host_serial_open(0, any_card, as_it_is));
+    assert_true(host_serial_open(1, any_card, as_it_is));
+    assert_string_equal(log_text, "com1: PCI 03:02.0 at port c080\ncom2: PCI 00:16.3 at port f060\n");
+    log_text[0] = 0;
+    host_serial_close(1);
+    assert_true(host_serial_open(0, (struct host_serial_where){HOST_SERIAL_PCI, 0x00B3}, as_it_is));
+    assert_string_equal(log_text, "com1: PCI 00:16.3 at port f060\n");
+}
+
 static void test_pci_memory(void **unused)
 {
     (void)unused;
@@ -291,6 +310,15 @@ static void test_tables(void **unused)
     assert_int_equal(chips[0].dll, 12);
 }
 
+static void test_table_beyond_reach(void **unused)
+{
+    (void)unused;
+    acpi.uarts[0] =
+        (struct uart_place){.memory = true, .stride = 1, .width = 8, .address = UINT64_C(0x1F00000000)};
+    assert_false(host_serial_open(0, tables, as_it_is));
+    assert_string_equal(log_text, "SPCR: a UART at 1f00000000, beyond 4 GB: not used\n");
+}
+
 /* The last test: there is no way back. */
 static void test_own_page_tables(void **unused)
 {
@@ -314,9 +342,11 @@ int main(void)
         TEST(test_places_that_are_none),
         TEST(test_places_that_do_something_else),
         TEST(test_pci_cards),
+        TEST(test_pci_remote_management_is_last),
         TEST(test_pci_memory),
         TEST(test_pci_functions),
         TEST(test_tables),
+        TEST(test_table_beyond_reach),
         TEST(test_own_page_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

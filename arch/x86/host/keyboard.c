@@ -18,6 +18,8 @@
 
 #define COMMAND_READ_CONFIG     0x20
 #define COMMAND_WRITE_CONFIG    0x60
+#define COMMAND_DISABLE_MOUSE   0xA7
+#define COMMAND_DISABLE_KEYS    0xAD
 #define COMMAND_ENABLE_KEYBOARD 0xAE
 #define KEYBOARD_SCAN           0xF4
 
@@ -68,12 +70,14 @@ static bool read_config(uint8_t *config)
     return true;
 }
 
-/* No interrupts, nothing of the mouse, and scan codes of set 1. */
+/* No interrupts, nothing of the mouse, and scan codes of set 1. Both devices are silent while the controller
+ * is asked, else a key or a moving mouse could answer in its stead. */
 static bool set_up(void)
 {
     uint8_t config;
 
-    if (!read_config(&config))
+    if (!send(PORT_COMMAND, COMMAND_DISABLE_KEYS) || !send(PORT_COMMAND, COMMAND_DISABLE_MOUSE) || !flush() ||
+        !read_config(&config))
         return false;
     config &= (uint8_t) ~(CONFIG_INTERRUPTS | CONFIG_KEYBOARD_OFF);
     config |= CONFIG_AUXILIARY_OFF | CONFIG_TRANSLATE;
@@ -84,7 +88,7 @@ static bool set_up(void)
 bool host_keyboard_open(void)
 {
     present = inb(PORT_STATUS) != ABSENT;
-    present = present && flush() && set_up();
+    present = present && set_up();
     return present;
 }
 

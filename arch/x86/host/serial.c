@@ -17,6 +17,9 @@
 #define RESET_LAST   0xCFFu
 #define BOOT_MAP_END BIT64(32) /* what the boot page tables show */
 
+#define VENDOR_INTEL     0x8086u
+#define INTEL_MANAGEMENT 0x16u /* bus 0, device 22 */
+
 static struct port {
     struct uart uart;
     bool present;
@@ -109,27 +112,41 @@ static bool open_card(unsigned index, unsigned function, struct host_serial_line
     return false;
 }
 
+/* Intel's remote management (AMT) plays a UART, whether anybody listens or not. */
+static bool is_remote(unsigned function)
+{
+    return function >> 3 == INTEL_MANAGEMENT && (pci_read(function, PCI_ID) & 0xFFFF) == VENDOR_INTEL;
+}
+
+static bool open_any_card(unsigned index, struct host_serial_line line, bool remote)
+{
+    for (unsigned function = pci_next(0); function < PCI_FUNCTIONS; function = pci_next(function + 1))
+        if (is_remote(function) == remote && open_card(index, function, line))
+            return true;
+    return false;
+}
+
 static bool open_pci(unsigned index, uint64_t card, struct host_serial_line line)
 {
-    unsigned function = card == HOST_SERIAL_ANY_CARD ? 0 : (unsigned)card;
-
-    while ((function = pci_next(function)) < PCI_FUNCTIONS) {
-        if (card != HOST_SERIAL_ANY_CARD && function != card)
-            return false;
-        if (open_card(index, function, line))
-            return true;
-        function++;
-    }
-    return false;
+    if (card == HOST_SERIAL_ANY_CARD)
+        return open_any_card(index, line, false) || open_any_card(index, line, true);
+    return pci_next((unsigned)card) == card && open_card(index, (unsigned)card, line);
 }
 
 static bool open_named_by_tables(unsigned index, struct host_serial_line line)
 {
     const struct acpi_info *acpi = host_acpi();
 
-    for (unsigned i = 0; i < ACPI_UARTS_MAX; i++)
-        if (open_at(index, &acpi->uarts[i], line, i == 0 ? "SPCR" : "DBG2"))
+    for (unsigned i = 0; i < ACPI_UARTS_MAX; i++) {
+        const struct uart_place *place = &acpi->uarts[i];
+        const char *table = i == 0 ? "SPCR" : "DBG2";
+
+        if (place->memory && place->address >= BOOT_MAP_END)
+            log_warning("%s: a UART at %llx, beyond 4 GB: not used", table,
+                        (unsigned long long)place->address);
+        if (open_at(index, place, line, table))
             return true;
+    }
     return false;
 }
 

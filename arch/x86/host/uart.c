@@ -30,12 +30,14 @@
 #define FIFO_SIZE 16u
 
 /*
- * How long a transmitter that takes nothing is waited for: until both have passed. On a PC the reads are
- * about ten seconds, at 1 us each. An emulator's port, whose reads cost next to nothing, waits for whoever
- * reads behind it: there the TSC says how long.
+ * How long a transmitter that takes nothing is waited for: until both have passed, or the longest. On a PC
+ * the reads are about ten seconds, at 1 us each. An emulator's port, whose reads cost next to nothing, waits
+ * for whoever reads behind it: there the TSC says how long.
  */
-#define PATIENCE_READS  10000000u
-#define PATIENCE_CYCLES BIT64(34)
+#define PATIENCE_READS   10000000u
+#define PATIENCE_CYCLES  BIT64(34)
+#define PATIENCE_LONGEST BIT64(36) /* 20 s or so, however slow its reads are */
+#define LAST_BYTES_READS 100000u   /* 0.1 s: sixteen bytes at 2400 baud */
 
 struct patience {
     unsigned reads;
@@ -109,11 +111,20 @@ static void set_divisor(const struct uart *uart, struct host_serial_line line)
     reg_write(uart, REG_DLM, (uint8_t)(divisor >> 8));
 }
 
+/* What firmware or a boot loader has sent last leaves at the rate it was meant for. */
+static void let_finish(const struct uart *uart)
+{
+    for (unsigned i = 0; i < LAST_BYTES_READS; i++)
+        if (reg_read(uart, REG_LSR) & LSR_TEMT)
+            return;
+}
+
 bool uart_open(struct uart *uart, struct host_serial_line line)
 {
     uart->stuck = false;
     if (!answers(uart))
         return false;
+    let_finish(uart);
     set_divisor(uart, line);
     reg_write(uart, REG_LCR, line_control(line));
     reg_write(uart, REG_IER, 0); /* behind DLAB's end: with it, this is half of the divisor */
@@ -142,7 +153,8 @@ static bool ended(struct patience *patience)
 {
     if (patience->reads++ == 0)
         patience->since = rdtsc();
-    return patience->reads > PATIENCE_READS && rdtsc() - patience->since > PATIENCE_CYCLES;
+    uint64_t cycles = rdtsc() - patience->since;
+    return (patience->reads > PATIENCE_READS && cycles > PATIENCE_CYCLES) || cycles > PATIENCE_LONGEST;
 }
 
 void uart_write_all(struct uart *uart, const uint8_t *data, size_t length)
