@@ -18,6 +18,7 @@
 #define PARTIAL_MS 100u   /* a line without its end is shown after this */
 #define KEYS_MS    10u    /* between two looks at the keyboard (api/keyboard.h) */
 #define DROP_PIECE 1024u  /* bytes dropped at once from a stuck sink */
+#define SHOW_PIECE 1024u  /* bytes that the screen gets at one look */
 #define VM_SHARE   1024u  /* bytes of one VM that are moved before it is the next one's turn */
 #define SINK_LINES (OUTPUT_SIZE / 2) /* no lines are moved on to a sink that holds so much */
 
@@ -31,7 +32,8 @@ static struct {
 static bool running, machine_reset;
 static uint64_t log_start;     /* host TSC at console_init: log times count from here */
 static struct lock lock;       /* held while bytes go to a port or the screen, so that lines stay whole */
-static struct output sink;     /* what waits for the guests' port */
+static struct output sink;     /* what waits for the screen and the guests' port */
+static uint64_t sink_shown;    /* as `put`: so far the screen has it */
 static uint64_t sink_moved;    /* host TSC when that last took something */
 static bool line_start = true; /* nothing, or the end of a line, was sent last */
 static struct vm *line_owner;  /* whose unfinished line stands on the console */
@@ -221,16 +223,25 @@ static void move_lines(struct vm *vm)
     }
 }
 
+/* The screen comes first: a port may be slow, or dead. */
+static void show_sink(void)
+{
+    size_t at = sink_shown % OUTPUT_SIZE, length = MIN(sink.put - sink_shown, OUTPUT_SIZE - at);
+
+    length = MIN(length, (size_t)SHOW_PIECE);
+    host_screen_write(sink.bytes + at, length);
+    sink_shown += length;
+}
+
 static void send_sink(uint64_t now)
 {
-    while (output_count(&sink)) {
+    while (sink.taken != sink_shown) {
         const uint8_t *data;
-        size_t length = output_peek(&sink, &data);
+        size_t length = MIN(output_peek(&sink, &data), (size_t)(sink_shown - sink.taken));
         size_t taken = guest_port == NO_PORT ? length : host_serial_write(guest_port, data, length);
 
         if (taken == 0)
             break;
-        host_screen_write(data, taken);
         line_start = data[taken - 1] == '\n';
         output_drop(&sink, taken);
         sink.stuck_since = sink_moved = now;
@@ -243,29 +254,19 @@ static bool sink_full(void)
     return vm_count == 1 ? output_full(&sink) : output_count(&sink) >= SINK_LINES;
 }
 
-/* The screen shows what the port doesn't take. */
-static void drop_piece(void)
-{
-    const uint8_t *data;
-    size_t length = MIN(output_peek(&sink, &data), (size_t)DROP_PIECE);
-    bool taken = lock_take(&lock);
-
-    host_screen_write(data, length);
-    lock_give(&lock, taken);
-    output_drop(&sink, length);
-    sink.dropped += length;
-}
-
 static void drain_sink(void)
 {
     uint64_t now = host_tsc();
     bool taken = lock_take(&lock);
 
+    show_sink();
     send_sink(now);
     lock_give(&lock, taken);
     if (!sink_full() || now - sink.stuck_since < cycles_of_ms(STUCK_MS))
         return;
-    drop_piece();
+    size_t lost = MIN((size_t)DROP_PIECE, (size_t)(sink_shown - sink.taken));
+    output_drop(&sink, lost);
+    sink.dropped += lost;
     sink.stuck_since = now;
     log_warning("console stuck for %u ms: %llu bytes of guest output lost so far", STUCK_MS,
                 (unsigned long long)sink.dropped);

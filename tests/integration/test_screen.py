@@ -1,5 +1,6 @@
 """The machine's screen as a console, where there is no serial port: what a person would see is read back from the screen, VGA text as the memory of
 its cells, a framebuffer as a picture, by the shapes of the console's own font."""
+import contextlib
 import os
 import re
 import shutil
@@ -126,6 +127,28 @@ def test_vga_text_without_a_serial_port(tmp_path):
     with Watched(tmp_path, "-vga", "std", "-kernel", os.path.join(harness.ROOT, "build/verge.elf32")) as machine:
         text = machine.wait_for(machine.text_screen, r"clock s=2 pit=")
     assert re.search(r"vg: Verge \S+ \(\w+\), AMD SVM", text), text
+
+
+def full_pipe(path):
+    """What QEMU's pipe: takes, and nothing goes through it any more."""
+    ends = []
+    for end in (f"{path}.in", f"{path}.out"):
+        os.mkfifo(end)
+        ends.append(os.open(end, os.O_RDWR | os.O_NONBLOCK))
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(ends[1], bytes(1 << 12))
+    return ends
+
+
+@pytest.mark.parametrize("words", ["", "log=none"])
+def test_a_dead_serial_line_beside_the_screen(tmp_path, words):
+    """A UART that takes nothing delays what the screen shows, but keeps nothing from it."""
+    ends = full_pipe(tmp_path / "pipe")
+    with Watched(tmp_path, "-vga", "std", "-serial", f"pipe:{tmp_path}/pipe", "-kernel", os.path.join(harness.ROOT, "build/verge.elf32"), "-append", words) as machine:
+        machine.wait_for(machine.text_screen, r"clock s=\d+ pit=")
+    for end in ends:
+        os.close(end)
 
 
 def test_a_panic_stays(tmp_path):
