@@ -9,6 +9,11 @@ extern boot_stack_top, cpu_entered
 %include "arch/x86/long_mode.inc"
 %define NOBODY 0xFFFFFFFF
 
+%define MSR_APIC_BASE 0x1B
+%define APIC_BASE_X2APIC 0x400
+%define APIC_ID 0x20                    ; in bits 31:24
+%define MSR_X2APIC_ID 0x802
+
 %define AT(label) (label - start_cpu_code)
 
 section .rodata
@@ -48,29 +53,27 @@ in_32:
 
 bits 64
 in_64:
-    mov r8d, ebx                        ; CPUID changes EBX
-; Its own APIC ID: of 32 bits where it tells one.
-    xor eax, eax
-    cpuid
-    cmp eax, 0xB
-    jb .narrow
-    mov eax, 0xB
-    xor ecx, ecx
-    cpuid
-    test bx, bx
-    jnz .known
-.narrow:
-    mov eax, 1
-    cpuid
-    shr ebx, 24
-    mov edx, ebx
+    mov ebx, ebx                        ; its upper half is undefined in a change of mode
+; Its own APIC ID, from where the one that woke it addressed it: CPUID may tell another, from before firmware moved them.
+    mov ecx, MSR_APIC_BASE
+    rdmsr
+    test eax, APIC_BASE_X2APIC
+    jnz .x2apic
+    shl rdx, 32
+    and eax, ~0xFFF
+    or rdx, rax
+    mov eax, [rdx + APIC_ID]
+    shr eax, 24
+    jmp .known
+.x2apic:
+    mov ecx, MSR_X2APIC_ID
+    rdmsr
 .known:
 ; Who is not expected, or not any more, sleeps: the tables and their stack are another's.
-    mov eax, edx
     mov ecx, NOBODY
-    lock cmpxchg [r8 + AT(start_cpu_page.expected)], ecx
+    lock cmpxchg [rbx + AT(start_cpu_page.expected)], ecx
     jne .sleep
-    mov rax, [r8 + AT(start_cpu_page.tables)]
+    mov rax, [rbx + AT(start_cpu_page.tables)]
     mov rcx, enter
     jmp rcx
 .sleep:
