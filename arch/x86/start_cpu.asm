@@ -1,5 +1,5 @@
 ; The first instructions of a further CPU: real mode at a page below 512 KB, to 64-bit C on a stack of its own at -2 GB. start_cpu_code is copied
-; to that page, and its last part, struct start_page (start_cpu.h), is filled in, by arch/x86/cpus.c. It goes on by the boot CPU's boot tables
+; to that page, and its last part, struct start_page (start_cpu.h), is filled in, by arch/x86/start_cpus.c. It goes on by the boot CPU's boot tables
 ; (boot/entry.asm), which map the page and the image, to the tables that are for this CPU. Sources: AMD64 APM vol. 2 "Long Mode Initialization";
 ; Intel SDM vol. 3 "Multiple-Processor (MP) Initialization".
 

@@ -1,11 +1,11 @@
-/* What start_cpu.asm and cpus.c share. */
+/* What start_cpu.asm and start_cpus.c share. */
 #ifndef ARCH_X86_START_CPU_H
 #define ARCH_X86_START_CPU_H
 
 #include "lib/base.h"
 
 struct far_pointer {
-    uint32_t offset; /* in the code; cpus.c adds where the page is */
+    uint32_t offset; /* in the code; start_cpus.c adds where the page is */
     uint16_t selector, unused;
 } __attribute__((packed));
 
