@@ -7,7 +7,7 @@
 #include "arch/x86/api/screen.h"
 #include "arch/x86/api/serial.h"
 #include "hv/keys.h"
-#include "hv/ledger.h"
+#include "hv/sink.h"
 #include "hv/watchdog.h"
 #include "lib/fmt.h"
 #include "lib/string.h"
@@ -15,12 +15,9 @@
 #define NO_PORT    HOST_SERIAL_PORTS
 #define STUCK_MS   1000u  /* a sink that takes nothing for so long loses the oldest */
 #define FLUSH_MS   10000u /* at the end, when nothing else is left to do, it is waited for so long */
-#define PARTIAL_MS 100u   /* a line without its end is shown after this */
 #define KEYS_MS    10u    /* between two looks at the keyboard (api/keyboard.h) */
 #define DROP_PIECE 1024u  /* bytes dropped at once from a stuck sink */
 #define SHOW_PIECE 1024u  /* bytes that the screen gets at one look */
-#define VM_SHARE   1024u  /* bytes of one VM that are moved before it is the next one's turn */
-#define SINK_LINES (OUTPUT_SIZE / 2) /* no lines are moved on to a sink that holds so much */
 
 static bool open[HOST_SERIAL_PORTS];
 static bool chosen; /* the two below are what they will be */
@@ -32,13 +29,11 @@ static struct {
 static bool running, machine_reset;
 static uint64_t log_start;     /* host TSC at console_init: log times count from here */
 static struct lock lock;       /* held while bytes go to a port or the screen, so that lines stay whole */
-static struct output sink;     /* what waits for the screen and the guests' port */
-static uint64_t sink_shown;    /* as `put`: so far the screen has it */
+static uint64_t sink_shown;    /* of the sink, as its `put`: so far the screen has it */
 static uint64_t sink_moved;    /* host TSC when that last took something */
 static bool line_start = true; /* nothing, or the end of a line, was sent last */
-static struct vm *line_owner;  /* whose unfinished line stands on the console */
 
-static uint64_t cycles_of_ms(uint64_t ms)
+uint64_t console_cycles_of_ms(uint64_t ms)
 {
     uint64_t hz = host_tsc_hz();
 
@@ -56,7 +51,7 @@ static void keep(const char *text, size_t length)
 static void write_log_line(void *opaque, enum log_level level, const char *line)
 {
     char text[320];
-    uint64_t micros = (host_tsc() - log_start) / (cycles_of_ms(1000) / 1000000);
+    uint64_t micros = (host_tsc() - log_start) / (console_cycles_of_ms(1000) / 1000000);
 
     (void)opaque;
     size_t length =
@@ -156,73 +151,6 @@ void console_start(void)
     running = true;
 }
 
-static void sink_put(const void *data, size_t length)
-{
-    output_put(&sink, data, length);
-}
-
-/* Moves one VM's bytes on as they are: there is only one. */
-static void move_raw(struct vm *vm)
-{
-    const uint8_t *data;
-    size_t length = output_peek(&vm->output, &data);
-
-    length = MIN(length, (size_t)(OUTPUT_SIZE - output_count(&sink)));
-    sink_put(data, length);
-    output_drop(&vm->output, length);
-}
-
-static void begin_line(struct vm *vm)
-{
-    char prefix[24];
-
-    if (line_owner == vm)
-        return;
-    if (line_owner)
-        sink_put("\r\n", 2);
-    size_t length = fmt_snprintf(prefix, sizeof prefix, "%s| ", vm->name);
-    sink_put(prefix, length);
-    line_owner = vm;
-}
-
-static bool has_line_end(const struct output *output)
-{
-    for (unsigned i = 0; i < output_count(output); i++)
-        if (output->bytes[(output->taken + i) % OUTPUT_SIZE] == '\n')
-            return true;
-    return false;
-}
-
-/* Moves whole lines; a partial one when it has waited, when the guest waits for input or has ended, or when
- * the ring fills up. */
-static void move_lines(struct vm *vm)
-{
-    uint64_t began = vm->output.taken;
-
-    while (output_count(&vm->output) && output_count(&sink) < SINK_LINES &&
-           vm->output.taken - began < VM_SHARE) {
-        const uint8_t *data;
-        size_t length = output_peek(&vm->output, &data), line = 0;
-
-        if (!has_line_end(&vm->output) && vm->state == VM_RUNNABLE &&
-            output_count(&vm->output) < OUTPUT_SIZE / 2 &&
-            host_tsc() - vm->output.stuck_since < cycles_of_ms(PARTIAL_MS)) {
-            return;
-        }
-        begin_line(vm);
-        while (line < length && data[line] != '\n')
-            line++;
-        bool ends = line < length;
-        line = MIN(line + ends, (size_t)(OUTPUT_SIZE / 4));
-        ends = data[line - 1] == '\n';
-        sink_put(data, line);
-        output_drop(&vm->output, line);
-        vm->output.stuck_since = host_tsc();
-        if (ends)
-            line_owner = NULL;
-    }
-}
-
 /* The screen comes first: a port may be slow, or dead. */
 static void show_sink(void)
 {
@@ -248,12 +176,6 @@ static void send_sink(uint64_t now)
     }
 }
 
-/* No more comes in until something has left. */
-static bool sink_full(void)
-{
-    return vm_count == 1 ? output_full(&sink) : output_count(&sink) >= SINK_LINES;
-}
-
 static void drain_sink(void)
 {
     uint64_t now = host_tsc();
@@ -262,7 +184,7 @@ static void drain_sink(void)
     show_sink();
     send_sink(now);
     lock_give(&lock, taken);
-    if (!sink_full() || now - sink.stuck_since < cycles_of_ms(STUCK_MS))
+    if (!sink_full() || now - sink.stuck_since < console_cycles_of_ms(STUCK_MS))
         return;
     size_t lost = MIN((size_t)DROP_PIECE, (size_t)(sink_shown - sink.taken));
     output_drop(&sink, lost);
@@ -280,7 +202,7 @@ static void take_input(void)
 
     for (size_t i = 0; i < count; i++)
         keys_input(bytes[i]);
-    if (host_tsc() - looked < cycles_of_ms(KEYS_MS))
+    if (host_tsc() - looked < console_cycles_of_ms(KEYS_MS))
         return;
     looked = host_tsc();
     count = host_keyboard_read(bytes, sizeof bytes);
@@ -290,16 +212,8 @@ static void take_input(void)
 
 void console_service(void)
 {
-    static unsigned first; /* in turn, so that none keeps the console from the others */
-
     take_input();
-    for (unsigned i = 0; i < vm_count; i++) {
-        if (vm_count == 1)
-            move_raw(vms[i]);
-        else
-            move_lines(vms[(first + i) % vm_count]);
-    }
-    first++;
+    sink_gather();
     if (output_count(&sink))
         drain_sink();
     else
@@ -311,7 +225,7 @@ void console_flush(void)
     bool left = true;
 
     sink_moved = host_tsc();
-    while (left && host_tsc() - sink_moved < cycles_of_ms(FLUSH_MS)) {
+    while (left && host_tsc() - sink_moved < console_cycles_of_ms(FLUSH_MS)) {
         console_service();
         left = output_count(&sink);
         for (unsigned i = 0; i < vm_count; i++)
@@ -341,7 +255,7 @@ static bool wait_until_taken(const struct output *output, uint64_t target)
 
         if (now != taken)
             since = host_tsc();
-        else if (host_tsc() - since > cycles_of_ms(FLUSH_MS))
+        else if (host_tsc() - since > console_cycles_of_ms(FLUSH_MS))
             return false;
         taken = now;
         wait_a_turn();
@@ -375,67 +289,4 @@ void console_machine_reset(void)
 bool console_wants_machine_reset(void)
 {
     return __atomic_load_n(&machine_reset, __ATOMIC_ACQUIRE);
-}
-
-static void show_marks(const struct vm *vm)
-{
-    unsigned first = vm->marks.count > MARKS_MAX ? vm->marks.count - MARKS_MAX : 0;
-
-    for (unsigned i = first; i < vm->marks.count; i++) {
-        const struct mark *mark = &vm->marks.marks[i % MARKS_MAX];
-
-        log_debug("%s: mark %02x tsc %llu", vm->name, mark->code, (unsigned long long)mark->host_tsc);
-    }
-}
-
-/* How the clock came to stand where it stands, and the whole ledger: key=value, for tests. */
-static void show_accounts(const struct vm *vm)
-{
-    const struct time_sources *s = &vm->sources;
-
-    log_debug("%s: time clock=%llu consumed=%llu charged=%llu snapped=%llu idle=%llu ledger=%llu", vm->name,
-              (unsigned long long)vm->clock.now, (unsigned long long)vm_consumed(vm),
-              (unsigned long long)s->charged, (unsigned long long)s->snapped, (unsigned long long)s->idle,
-              (unsigned long long)vm->ledger_cycles);
-    log_debug("%s: landings fired=%llu landed=%llu late=%llu worst_late=%llu snaps=%llu recalibrated=%llu",
-              vm->name, (unsigned long long)vm->clock.deadlines.fired, (unsigned long long)vm->landing.landed,
-              (unsigned long long)vm->landing.late, (unsigned long long)vm->landing.worst_late,
-              (unsigned long long)vm->landing.snaps, (unsigned long long)vcpu_recalibrations());
-    for (unsigned i = 0; i < LEDGER_ACCOUNTS; i++)
-        if (ledger.cycles[i])
-            log_debug("%s: account %s=%llu", vm->name, ledger_account_name(i),
-                      (unsigned long long)ledger.cycles[i]);
-    log_debug("%s: account guests=%llu of elapsed=%llu", vm->name, (unsigned long long)ledger_guests(),
-              (unsigned long long)(ledger.last - ledger.start));
-}
-
-void console_show_exits(struct vm *vm)
-{
-    show_accounts(vm);
-    for (unsigned kind = 0; kind < EXIT_KINDS; kind++)
-        if (vm->exits[kind])
-            log_debug("%s: exits %s %'llu", vm->name, exit_kind_name((enum exit_kind)kind),
-                      (unsigned long long)vm->exits[kind]);
-    show_marks(vm);
-}
-
-void console_show_screen(struct vm *vm)
-{
-    static char screen[8192];
-    char *line = screen;
-
-    if (!vm->ops->screen(vm, screen, sizeof screen))
-        return;
-    log_notice("screen %s begin", vm->name);
-    while (*line) {
-        char *end = strchr(line, '\n');
-
-        if (end)
-            *end = 0;
-        log_notice("%s", line);
-        if (!end)
-            break;
-        line = end + 1;
-    }
-    log_notice("screen %s end", vm->name);
 }

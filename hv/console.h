@@ -43,8 +43,7 @@ bool console_quit(void);
 void console_machine_reset(void);
 bool console_wants_machine_reset(void);
 
-/* Logs a VM's time accounts, exit counters and marks (debug level), and its text screen. */
-void console_show_exits(struct vm *vm);
-void console_show_screen(struct vm *vm);
+/* Of the host's TSC; before its rate is known, as if it were 1 GHz. */
+uint64_t console_cycles_of_ms(uint64_t ms);
 
 #endif

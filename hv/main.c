@@ -20,6 +20,7 @@
 #include "hv/perturb.h"
 #include "hv/report.h"
 #include "hv/run.h"
+#include "hv/show.h"
 #include "hv/trace.h"
 #include "hv/vm.h"
 #include "hv/watchdog.h"
@@ -281,7 +282,7 @@ _Noreturn void boot_main(uint32_t magic, uint64_t info, uint64_t image_base)
         if (cpus_ready(cpu))
             cpus_call(cpu, show_health, NULL);
     for (unsigned i = 0; i < vm_count && plan.hv.screen; i++)
-        console_show_screen(vms[i]);
+        show_screen(vms[i]);
     if (console_wants_machine_reset())
         machine_reboot();
     end(code);

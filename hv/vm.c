@@ -5,6 +5,7 @@
 #include "hv/guest_trace.h"
 #include "hv/ledger.h"
 #include "hv/perturb.h"
+#include "hv/show.h"
 #include "hv/watchdog.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
@@ -126,7 +127,7 @@ static void close_vm(struct vm *vm)
     if (vm->code > VERDICT_LARGEST || vm->end_reason[0])
         log_info("%s: ended: %s", vm->name, vm->end_reason[0] ? vm->end_reason : "verdict");
     show_closing_line(vm);
-    console_show_exits(vm);
+    show_exits(vm);
 }
 
 void vm_crash(struct vm *vm, const char *why)

@@ -11,6 +11,7 @@
 #include "arch/x86/api/cpu.h"
 #include "arch/x86/api/cpus.h"
 #include "hv/console.h"
+#include "hv/show.h"
 #include "hv/emulate.h"
 #include "hv/watchdog.h"
 
@@ -135,7 +136,7 @@ void console_machine_reset(void)
 {
 }
 
-void console_show_exits(struct vm *vm)
+void show_exits(const struct vm *vm)
 {
     (void)vm;
 }
