@@ -4,6 +4,7 @@
 #include "arch/x86/api/cpus.h"
 #include "arch/x86/api/keyboard.h"
 #include "arch/x86/api/lock.h"
+#include "arch/x86/api/panic.h"
 #include "arch/x86/api/screen.h"
 #include "arch/x86/api/serial.h"
 #include "hv/keys.h"
@@ -60,7 +61,7 @@ static void write_log_line(void *opaque, enum log_level level, const char *line)
     length = MIN(length, sizeof text - 1);
     bool intrudes = running && level > LOG_ERROR; /* on what the guests write to */
     bool taken = lock_take(&lock);
-    if (!intrudes) /* first: a serial line may be slow, or dead */
+    if (!intrudes && (taken || panic_here())) /* first: a serial line may be slow, or dead */
         host_screen_write((const uint8_t *)text, length);
     if (!chosen || (log_port != NO_PORT && !open[log_port]))
         keep(text, length);

@@ -16,7 +16,7 @@ struct speculation_facts {
     bool threads;                               /* the core has more than one */
     uint32_t leaf7_ebx, leaf7_edx, leaf7_2_edx; /* CPUID 7.0 and 7.2 */
     uint32_t amd8_ebx, amd21_eax, amd21_ecx;    /* CPUID 80000008h and 80000021h */
-    unsigned family;                            /* the one that is shown: base and extended */
+    unsigned family, model, stepping;           /* base and extended in one */
     uint64_t arch_capabilities;                 /* the MSR, 0 where there is none */
 };
 
@@ -30,11 +30,12 @@ struct speculation_facts {
 
 struct speculation {
     bool enumerated;     /* the CPU tells of any control at all */
-    bool automatic_ibrs; /* EFER: set by svm_enable() */
+    bool automatic_ibrs; /* in EFER */
     bool ibpb;           /* between two guests: hands_forget_branches() */
     uint32_t spec_ctrl;  /* IA32_SPEC_CTRL for good, GUARD_IBRS's bit left out */
     uint32_t guards;
-    bool open_bhi, open_its, open_returns; /* what is known of this CPU and has no measure here */
+    /* what is known of this CPU and has no measure here */
+    bool open_branches, open_bhi, open_its, open_returns, open_cache, open_buffers;
 };
 extern PER_CPU struct speculation speculation; /* this CPU's; none until speculation_init() */
 

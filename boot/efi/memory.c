@@ -32,7 +32,10 @@ void efi_free(uint64_t address, uint64_t size)
  * cached, is no RAM to hand out. */
 static enum mb2_range_type range_type(const EFI_MEMORY_DESCRIPTOR *line)
 {
-    if (line->Attribute & MEMORY_SPECIFIC_PURPOSE || !(line->Attribute & EFI_MEMORY_WB))
+    if (line->Type == EfiConventionalMemory && line->Attribute & MEMORY_SPECIFIC_PURPOSE)
+        return MB2_RESERVED;
+    if (line->Attribute & (EFI_MEMORY_UC | EFI_MEMORY_WC | EFI_MEMORY_WT) &&
+        !(line->Attribute & EFI_MEMORY_WB)) /* none of them: firmware that tells nothing */
         return MB2_RESERVED;
     switch (line->Type) {
     case EfiLoaderCode:

@@ -27,6 +27,7 @@ static unsigned pages_given, pages_most, exits, stale_exits, resets, calls_after
 static EFI_STATUS map_status;
 static UINTN odd_line;
 static UINT64 odd_attributes;
+static UINT32 odd_type = EfiBootServicesData;
 static void *pool;
 
 /* ---- the firmware ---- */
@@ -100,6 +101,8 @@ static EFI_STATUS EFIAPI get_memory_map(UINTN *size, EFI_MEMORY_DESCRIPTOR *map,
         line->Type = i % 2 ? EfiBootServicesData : EfiRuntimeServicesData;
         line->PhysicalStart = i << 20;
         line->NumberOfPages = 256;
+        if (i == odd_line)
+            line->Type = odd_type;
         line->Attribute = i == odd_line ? odd_attributes : EFI_MEMORY_UC | EFI_MEMORY_WB;
     }
     return EFI_SUCCESS;
@@ -256,9 +259,15 @@ static void test_memory_that_is_no_ram(void **state)
 {
     (void)state;
     odd_line = 3;
+    odd_attributes = 0; /* nothing told */
+    assert_int_equal(leave(), EFI_SUCCESS);
+    assert_true(info.ranges[3].usable);
+    exits = map_calls = 0;
+    odd_type = EfiConventionalMemory;
     odd_attributes = EFI_MEMORY_WB | UINT64_C(0x40000);
     assert_int_equal(leave(), EFI_SUCCESS);
     assert_true(info.ranges[1].usable && !info.ranges[3].usable);
+    odd_type = EfiBootServicesData;
     exits = map_calls = 0;
     odd_attributes = EFI_MEMORY_UC;
     assert_int_equal(leave(), EFI_SUCCESS);

@@ -99,11 +99,11 @@ static const struct {
     {"Zen 4",
      {.amd = true, .threads = true, .amd8_ebx = 0x791EF257, .amd21_eax = AUTO_IBRS},
      "automatic IBRS, STIBP, IBPB between guests"},
-    {"Zen 4, microcode of 2025",
-     {.amd = true, .amd8_ebx = 0x791EF257, .amd21_eax = AUTO_IBRS | VERW_CLEAR, .family = 0x19},
+    {"Zen 4, which does not say that it needs VERW",
+     {.amd = true, .amd8_ebx = 0x791EF257, .amd21_eax = AUTO_IBRS, .family = 0x19},
      "automatic IBRS, IBPB between guests, VERW at each entry"},
-    {"Zen 3, microcode of 2025",
-     {.amd = true, .amd8_ebx = 0x111EF657, .amd21_eax = VERW_CLEAR, .amd21_ecx = TSA_SQ_NO, .family = 0x19},
+    {"Zen 3 as a hypervisor shows it",
+     {.amd = true, .amd8_ebx = 0x111EF657, .amd21_eax = VERW_CLEAR, .amd21_ecx = TSA_SQ_NO},
      "IBRS at each exit, IBPB between guests, RSB fill at each exit, VERW at each entry"},
     {"Zen 5",
      {.amd = true,
@@ -133,26 +133,63 @@ static void test_kinds(void **state)
 static void test_what_is_open(void **state)
 {
     static const uint32_t ibrs = IBRS_IBPB | ARCH_CAP;
+    static const uint64_t enhanced = RDCL_NO | IBRS_ALL | MDS_NO;
     const struct {
         struct speculation_facts facts;
         const char *open;
     } cpus[] = {
         {{.intel = true}, ""},
-        {{.intel = true, .leaf7_edx = IBRS_IBPB}, ""}, /* IBRS at each exit keeps a guest's history out */
-        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = IBRS_ALL},
+        /* IBRS at each exit keeps a guest's history out */
+        {{.intel = true, .leaf7_edx = IBRS_IBPB | L1D_FLUSH | MD_CLEAR}, ""},
+        {{.intel = true, .leaf7_edx = IBRS_IBPB}, "L1 cache (L1TF), buffers (MDS, TAA)"},
+        {{.intel = true, .leaf7_edx = MD_CLEAR | L1D_FLUSH}, "indirect branches (Spectre v2)"},
+        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = enhanced, .family = 6, .model = 0xA5},
          "branch history (BHI), indirect targets (ITS)"},
-        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = IBRS_ALL | BHI_NO},
+        {{.intel = true,
+          .leaf7_edx = ibrs,
+          .arch_capabilities = enhanced | BHI_NO,
+          .family = 6,
+          .model = 0xA6},
          "indirect targets (ITS)"},
-        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = IBRS_ALL | ITS_NO}, "branch history (BHI)"},
-        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = IBRS_ALL, .leaf7_2_edx = BHI_CTRL}, ""},
-        {{.amd = true, .family = 0x15}, ""},
+        {{.intel = true,
+          .leaf7_edx = ibrs,
+          .arch_capabilities = enhanced | ITS_NO,
+          .family = 6,
+          .model = 0xA5},
+         "branch history (BHI)"},
+        {{.intel = true,
+          .leaf7_edx = ibrs,
+          .arch_capabilities = enhanced | BHI_NO,
+          .family = 6,
+          .model = 0x7E},
+         ""},
+        {{.intel = true,
+          .leaf7_edx = ibrs,
+          .arch_capabilities = enhanced | BHI_NO,
+          .family = 6,
+          .model = 0x55,
+          .stepping = 5},
+         ""},
+        {{.intel = true,
+          .leaf7_edx = ibrs,
+          .arch_capabilities = enhanced | BHI_NO,
+          .family = 6,
+          .model = 0x55,
+          .stepping = 7},
+         "indirect targets (ITS)"},
+        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = enhanced, .leaf7_2_edx = BHI_CTRL}, ""},
+        {{.amd = true, .family = 0x10}, ""},
+        {{.amd = true, .family = 0x15}, "returns (Retbleed, SRSO)"},
+        {{.amd = true, .family = 0x16, .amd8_ebx = BIT(29)}, ""},
+        {{.amd = true, .family = 0x17, .amd8_ebx = BIT(12)},
+         "indirect branches (Spectre v2), returns (Retbleed, SRSO)"},
         {{.amd = true, .family = 0x17}, "returns (Retbleed, SRSO)"},
         {{.amd = true, .family = 0x18}, "returns (Retbleed, SRSO)"}, /* Hygon's Zen */
         {{.amd = true, .family = 0x19, .amd21_eax = AUTO_IBRS}, "returns (Retbleed, SRSO)"},
         {{.amd = true, .family = 0x19, .amd21_eax = SRSO_NO}, ""},
         {{.amd = true, .family = 0x1A}, ""},
     };
-    char text[96];
+    char text[160];
 
     (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(cpus); i++) {
@@ -197,7 +234,7 @@ static void test_nothing_is_done_twice(void **state)
 
 static struct {
     bool intel, capabilities_fault, writes_fault;
-    uint32_t leaf7_edx, leaf7_2_edx, threads;
+    uint32_t leaf7_edx, leaf7_2_edx, threads, amd21_eax;
     uint64_t capabilities, spec_ctrl;
     unsigned writes;
 } chip;
@@ -231,6 +268,8 @@ struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
         r = (struct cpuid_result){.ecx = BIT(22)};
     else if (leaf == 0x80000008)
         r = (struct cpuid_result){.ebx = chip.intel ? 0 : 0x018CF757};
+    else if (leaf == 0x80000021)
+        r = (struct cpuid_result){.eax = chip.amd21_eax};
     else if (leaf == 0x8000001E)
         r = (struct cpuid_result){.ebx = (chip.threads - 1) << 8};
     return r;
@@ -238,6 +277,10 @@ struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
 
 bool rdmsr_safe(uint32_t index, uint64_t *value)
 {
+    if (index == MSR_EFER) {
+        *value = 0x1D01;
+        return true;
+    }
     assert_int_equal(index, 0x10A);
     *value = chip.capabilities;
     return !chip.capabilities_fault;
@@ -245,9 +288,12 @@ bool rdmsr_safe(uint32_t index, uint64_t *value)
 
 bool wrmsr_safe(uint32_t index, uint64_t value)
 {
-    assert_true(index == MSR_SPEC_CTRL || index == MSR_PRED_CMD || index == MSR_FLUSH_CMD);
+    assert_true(index == MSR_SPEC_CTRL || index == MSR_PRED_CMD || index == MSR_FLUSH_CMD ||
+                index == MSR_EFER);
     if (index == MSR_SPEC_CTRL)
         chip.spec_ctrl = value;
+    else if (index == MSR_EFER)
+        assert_true(value == (0x1D01 | BIT64(21)));
     else
         assert_true(value == 1);
     chip.writes++;
@@ -326,10 +372,20 @@ static void test_refused(void **state)
     assert_int_equal(chip.writes, 3);
     assert_true(!speculation.ibpb && speculation.spec_ctrl == 0);
     assert_int_equal(guard_flags, GUARD_FILL_RSB | GUARD_VERW);
-    assert_string_equal(said, "speculation: this CPU refuses 3 in IA32_SPEC_CTRL\n"
-                              "speculation: this CPU refuses IBPB\n"
-                              "speculation: this CPU refuses to flush its L1 cache: VERW in its stead\n"
+    assert_string_equal(said, "cpu0: speculation: 3 in IA32_SPEC_CTRL is refused\n"
+                              "cpu0: speculation: IBPB is refused\n"
+                              "cpu0: speculation: to flush the L1 cache is refused: VERW in its stead\n"
                               "speculation: RSB fill at each exit, VERW at each entry\n");
+    start(false);
+    chip.amd21_eax = AUTO_IBRS;
+    speculation_init(false);
+    assert_true(speculation.automatic_ibrs && guard_flags == 0);
+    chip.writes_fault = true;
+    said[0] = 0;
+    speculation_init(false);
+    assert_false(speculation.automatic_ibrs);
+    assert_int_equal(guard_flags, GUARD_FILL_RSB);
+    assert_non_null(strstr(said, "cpu0: speculation: automatic IBRS is refused\n"));
 }
 
 /* A line only where it isn't as CPU 0: an E core behind a P core. */
@@ -337,7 +393,8 @@ static void test_further_cpus(void **state)
 {
     (void)state;
     start(true);
-    chip.leaf7_edx = IBRS_IBPB | STIBP;
+    chip.leaf7_edx = IBRS_IBPB | STIBP | ARCH_CAP;
+    chip.capabilities = RDCL_NO | MDS_NO;
     speculation_init(false);
     said[0] = 0;
     cpu.id = 1;

@@ -12,7 +12,7 @@ struct lock {
     bool held;
 };
 
-#define LOCK_CYCLES (UINT64_C(1) << 35) /* ten seconds or so: longer than a UART is waited for */
+#define LOCK_CYCLES (UINT64_C(1) << 36) /* twenty seconds or so: longer than a UART is waited for */
 
 /*
  * Not again by the CPU that holds it. Nobody waits for ever: false, and the caller goes on without, for a

@@ -88,7 +88,10 @@ static bool set_up(void)
 bool host_keyboard_open(void)
 {
     present = inb(PORT_STATUS) != ABSENT;
-    present = present && set_up();
+    if (present && !set_up()) {
+        send(PORT_COMMAND, COMMAND_ENABLE_KEYBOARD); /* for firmware that plays it */
+        present = false;
+    }
     return present;
 }
 

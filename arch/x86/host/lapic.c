@@ -179,7 +179,7 @@ static void end_all_in_service(void)
  * "TSC-Deadline Mode"). */
 static void write_lvt_timer(void)
 {
-    bool by_deadline = way == LAPIC_BY_DEADLINE;
+    bool by_deadline = way == LAPIC_BY_DEADLINE && host_lapic_has_deadlines();
 
     reg_write(REG_LVT_TIMER, (by_deadline ? LVT_TSC_DEADLINE : 0) | VECTOR_TIMER);
     if (by_deadline && !in_x2apic)

@@ -36,7 +36,7 @@
  */
 #define PATIENCE_READS   10000000u
 #define PATIENCE_CYCLES  BIT64(34)
-#define PATIENCE_LONGEST BIT64(36) /* 20 s or so, however slow its reads are */
+#define PATIENCE_LONGEST BIT64(35) /* however slow its reads are; LOCK_CYCLES is more */
 #define LAST_BYTES_READS 100000u   /* 0.1 s: sixteen bytes at 2400 baud */
 
 struct patience {
@@ -78,10 +78,19 @@ static bool loops(const struct uart *uart, uint8_t outputs, uint8_t inputs)
     return (reg_read(uart, REG_MSR) & 0xF0) == inputs;
 }
 
+/* What firmware or a boot loader has sent last leaves at the rate it was meant for. */
+static void let_finish(const struct uart *uart)
+{
+    for (unsigned i = 0; i < LAST_BYTES_READS; i++)
+        if (reg_read(uart, REG_LSR) & LSR_TEMT)
+            return;
+}
+
 static bool answers(const struct uart *uart)
 {
     if (reg_read(uart, REG_LSR) == ABSENT)
         return false;
+    let_finish(uart); /* loopback would cut it off */
     if (holds(uart, 0x5A) && holds(uart, 0xA5))
         return true;
     uint8_t before = reg_read(uart, REG_MCR);
@@ -111,20 +120,11 @@ static void set_divisor(const struct uart *uart, struct host_serial_line line)
     reg_write(uart, REG_DLM, (uint8_t)(divisor >> 8));
 }
 
-/* What firmware or a boot loader has sent last leaves at the rate it was meant for. */
-static void let_finish(const struct uart *uart)
-{
-    for (unsigned i = 0; i < LAST_BYTES_READS; i++)
-        if (reg_read(uart, REG_LSR) & LSR_TEMT)
-            return;
-}
-
 bool uart_open(struct uart *uart, struct host_serial_line line)
 {
     uart->stuck = false;
     if (!answers(uart))
         return false;
-    let_finish(uart);
     set_divisor(uart, line);
     reg_write(uart, REG_LCR, line_control(line));
     reg_write(uart, REG_IER, 0); /* behind DLAB's end: with it, this is half of the divisor */

@@ -6,14 +6,12 @@
 #include "arch/x86/api/phys.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/paging.h"
-#include "arch/x86/speculation.h"
 #include "arch/x86/svm/backend.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
 #define MSR_VM_HSAVE_PA 0xC0010117u
 #define EFER_FFXSR      BIT64(14)
-#define AUTOMATIC_IBRS  BIT64(21) /* of EFER */
 #define MSR_TSC_RATIO   0xC0000104u
 #define TSC_RATIO_ONE   BIT64(32) /* 8.32 fixed point */
 
@@ -61,8 +59,6 @@ bool svm_enable(void)
 {
     read_features();
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-    if (speculation.automatic_ibrs)
-        wrmsr(MSR_EFER, rdmsr(MSR_EFER) | AUTOMATIC_IBRS); /* guests don't steer the monitor's branches */
     wrmsr(MSR_VM_HSAVE_PA, virt_to_phys(phys_alloc_own(PAGE_SIZE)));
 
     uint8_t *map = phys_alloc_own(IOPM_SIZE);
