@@ -153,7 +153,7 @@ bool cpus_busy(unsigned id)
 void cpus_wait(unsigned id)
 {
     while (!seats_wait_for(&seats[id].job.wanted, false, SEATS_PATIENCE_US))
-        ;
+        log_warning("cpu%u is still at work", id);
 }
 
 void cpus_ask_where(unsigned id)

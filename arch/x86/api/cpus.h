@@ -32,7 +32,7 @@ bool cpus_call(unsigned id, void (*function)(void *), void *argument);
 void cpus_begin(unsigned id, void (*job)(void *), void *argument);
 bool cpus_busy(unsigned id);
 
-/* Sleeps until its job has ended, however long that takes. */
+/* Sleeps until its job has ended, however long that takes; a line every ten seconds says that it does. */
 void cpus_wait(unsigned id);
 
 /* Does what the boot CPU asks of this one, if anything. */
