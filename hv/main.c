@@ -94,9 +94,12 @@ static void end(unsigned code)
     }
 }
 
+/* The reason has been logged. A PC that goes off at once shows it to nobody. */
 static void fail(void)
 {
     log_error("Verge can't run");
+    if (early_settings.onexit == HV_ONEXIT_POWEROFF)
+        machine_stop(CODE_NO_VERDICT);
     end(CODE_NO_VERDICT);
 }
 
@@ -111,10 +114,7 @@ static void preflight(void)
     if (!reason)
         return;
     log_error("%s", reason);
-    log_error("Verge can't run");
-    if (early_settings.onexit == HV_ONEXIT_POWEROFF)
-        machine_stop(CODE_NO_VERDICT); /* a PC that goes off at once shows nobody the reason */
-    end(CODE_NO_VERDICT);
+    fail();
 }
 
 static void make_plan(void)

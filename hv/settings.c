@@ -156,7 +156,8 @@ static const struct setting hv_keys[] = {
      .example = "onexit=poweroff",
      CHOICE(onexit),
      .applied = "when the last guest has ended",
-     .help = "what the machine does then; stay: the console's keys go on until Ctrl-A x"},
+     .help = "what the machine does then; poweroff only halts where Verge could run nothing, so that the "
+             "reason can be read; stay: the console's keys go on until Ctrl-A x"},
     {.key = "noreboot",
      .form = "",
      .example = "noreboot",

@@ -64,8 +64,8 @@ def test_exit_code(words, keys, code, text):
 
 
 @needs_bochs
-def test_verge_that_cannot_run_powers_off():
-    assert "power-off, code 125" in run_verge(machine="bochs", hv="no-such-word", expect=125, more=["--clock"]).log
+def test_verge_that_cannot_run_halts():
+    assert "halted, code 125" in run_verge(machine="bochs", hv="no-such-word", expect=125, more=["--clock"]).log
 
 
 @needs_bochs

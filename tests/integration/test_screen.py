@@ -129,6 +129,18 @@ def test_vga_text_without_a_serial_port(tmp_path):
     assert re.search(r"vg: Verge \S+ \(\w+\), AMD SVM", text), text
 
 
+@needs_grub
+def test_safe_settings_show_text(tmp_path):
+    """The menu's last entry: GRUB hands over in text mode, which is where Verge writes then."""
+    subprocess.run(["make", "-s", "image"], cwd=harness.ROOT, check=True)
+    with Watched(tmp_path, "-vga", "std", "-drive", f"format=raw,snapshot=on,file={DISK}") as machine:
+        for _ in range(30):  # until GRUB's menu is there to take one; the last entry is the last
+            machine.command("sendkey down")
+            time.sleep(0.5)
+        machine.command("sendkey ret")
+        machine.wait_for(machine.text_screen, r"clock s=\d+ pit=")
+
+
 def full_pipe(path):
     """What QEMU's pipe: takes, and nothing goes through it any more."""
     ends = []
