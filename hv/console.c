@@ -182,8 +182,10 @@ static void drain_sink(void)
     uint64_t now = host_tsc();
     bool taken = lock_take(&lock);
 
-    show_sink();
-    send_sink(now);
+    if (taken) { /* else the other one is still writing: next time */
+        show_sink();
+        send_sink(now);
+    }
     lock_give(&lock, taken);
     if (!sink_full() || now - sink.stuck_since < console_cycles_of_ms(STUCK_MS))
         return;

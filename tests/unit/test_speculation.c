@@ -130,10 +130,15 @@ static void test_kinds(void **state)
     }
 }
 
+/* Intel's with enhanced IBRS and without BHI_CTRL: what more it is free of, its model and stepping. */
+#define ENHANCED(free_of, its_model, its_stepping)                                                           \
+    {                                                                                                        \
+        .intel = true, .leaf7_edx = IBRS_IBPB | ARCH_CAP, .family = 6, .model = (its_model),                 \
+        .stepping = (its_stepping), .arch_capabilities = RDCL_NO | IBRS_ALL | MDS_NO | (free_of)             \
+    }
+
 static void test_what_is_open(void **state)
 {
-    static const uint32_t ibrs = IBRS_IBPB | ARCH_CAP;
-    static const uint64_t enhanced = RDCL_NO | IBRS_ALL | MDS_NO;
     const struct {
         struct speculation_facts facts;
         const char *open;
@@ -143,41 +148,17 @@ static void test_what_is_open(void **state)
         {{.intel = true, .leaf7_edx = IBRS_IBPB | L1D_FLUSH | MD_CLEAR}, ""},
         {{.intel = true, .leaf7_edx = IBRS_IBPB}, "L1 cache (L1TF), buffers (MDS, TAA)"},
         {{.intel = true, .leaf7_edx = MD_CLEAR | L1D_FLUSH}, "indirect branches (Spectre v2)"},
-        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = enhanced, .family = 6, .model = 0xA5},
-         "branch history (BHI), indirect targets (ITS)"},
+        {ENHANCED(0, 0xA5, 0), "branch history (BHI), indirect targets (ITS)"},
+        {ENHANCED(BHI_NO, 0xA6, 0), "indirect targets (ITS)"},
+        {ENHANCED(ITS_NO, 0xA5, 0), "branch history (BHI)"},
+        {ENHANCED(BHI_NO, 0x7E, 0), ""},
+        {ENHANCED(BHI_NO, 0x55, 5), ""},
+        {ENHANCED(BHI_NO, 0x55, 7), "indirect targets (ITS)"},
         {{.intel = true,
-          .leaf7_edx = ibrs,
-          .arch_capabilities = enhanced | BHI_NO,
-          .family = 6,
-          .model = 0xA6},
-         "indirect targets (ITS)"},
-        {{.intel = true,
-          .leaf7_edx = ibrs,
-          .arch_capabilities = enhanced | ITS_NO,
-          .family = 6,
-          .model = 0xA5},
-         "branch history (BHI)"},
-        {{.intel = true,
-          .leaf7_edx = ibrs,
-          .arch_capabilities = enhanced | BHI_NO,
-          .family = 6,
-          .model = 0x7E},
+          .leaf7_edx = IBRS_IBPB | ARCH_CAP,
+          .leaf7_2_edx = BHI_CTRL,
+          .arch_capabilities = RDCL_NO | IBRS_ALL | MDS_NO},
          ""},
-        {{.intel = true,
-          .leaf7_edx = ibrs,
-          .arch_capabilities = enhanced | BHI_NO,
-          .family = 6,
-          .model = 0x55,
-          .stepping = 5},
-         ""},
-        {{.intel = true,
-          .leaf7_edx = ibrs,
-          .arch_capabilities = enhanced | BHI_NO,
-          .family = 6,
-          .model = 0x55,
-          .stepping = 7},
-         "indirect targets (ITS)"},
-        {{.intel = true, .leaf7_edx = ibrs, .arch_capabilities = enhanced, .leaf7_2_edx = BHI_CTRL}, ""},
         {{.amd = true, .family = 0x10}, ""},
         {{.amd = true, .family = 0x15}, "returns (Retbleed, SRSO)"},
         {{.amd = true, .family = 0x16, .amd8_ebx = BIT(29)}, ""},
