@@ -46,7 +46,7 @@ def refused(pattern, **options):
     run = run_verge(expect=NO_VERDICT, timeout=100, **options)
     one_line(run, pattern)
     lines = log_lines(run)
-    if lines[-1] == f"power-off, code {NO_VERDICT}":  # where no exit port takes the code
+    if lines[-1] == f"halted, code {NO_VERDICT}":  # where no exit port takes the code
         lines.pop()
     assert lines[-1] == "Verge can't run" and run.out == ""
     assert "panic" not in run.log.lower()
