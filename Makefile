@@ -119,7 +119,7 @@ HOST_SRC := $(sort $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard dev
             hv/clock.c hv/deadline.c $(wildcard hv/bus.c hv/memory.c hv/charge.c hv/input.c hv/landing.c guest/load*.c guest/e820.c guest/cpuid*.c guest/settings.c guest/cfg*.c guest/plan_guest.c guest/module_string.c guest/msr.c hv/settings*.c boot/info*.c boot/efi/information.c arch/x86/rate.c arch/x86/host/acpi*.c arch/x86/host/terminal.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(BUILD)/host/%.o)
 # Only in unit tests, which supply the machine below these: the CPU (arch/x86/asm.h, api/cpu.h under VERGE_HOST), the vCPU, the console.
-UNIT_SRC := hv/run.c hv/exits.c hv/vm.c hv/ledger.c hv/perturb.c hv/trace.c arch/x86/tsc.c arch/x86/phys.c \
+UNIT_SRC := hv/run.c hv/slice.c hv/exits.c hv/vm.c hv/ledger.c hv/perturb.c hv/trace.c arch/x86/tsc.c arch/x86/phys.c \
             arch/x86/host/serial.c arch/x86/host/uart.c arch/x86/host/pci.c arch/x86/host/pci_uart.c \
             arch/x86/host/keyboard.c arch/x86/host/scan_codes.c \
             arch/x86/nested.c arch/x86/control.c arch/x86/host/deadline.c arch/x86/host/lapic.c arch/x86/vmx/check.c arch/x86/svm/check.c \
