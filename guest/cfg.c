@@ -141,11 +141,13 @@ bool plan_build(const char *hypervisor_string, const struct plan_module *modules
     if (config >= 0) {
         memset(&hv, 0, sizeof hv);
         settings_defaults(&hv_setting_table, &hv);
+        planner.guest_table = &guest_line_table;
         if (!plan_read_config(&planner, &modules[config], &hv) ||
             !hv_settings_overlay(hypervisor_string, &hv, error))
             return false;
         plan->hv = hv;
     }
+    planner.guest_table = &guest_setting_table;
     return take_modules(&planner, MODULE_KERNEL, config >= 0) &&
            take_modules(&planner, MODULE_INITRD, config >= 0) && finish(&planner);
 }

@@ -41,6 +41,14 @@ static bool guest_line(struct planner *planner, const char *line)
     return guest && plan_guest_words(planner, guest, line, true);
 }
 
+/* Of a line that doesn't begin with vm=. */
+static bool is_guest_word(const char *word)
+{
+    return !settings_find(&hv_setting_table, word) &&
+           (settings_find(&guest_line_table, word) || word_value(word, "kernel") ||
+            word_value(word, "initrd"));
+}
+
 static bool config_line(struct planner *planner, const char *line, struct hv_settings *hv, uint64_t *seen)
 {
     char word[WORD_SIZE];
@@ -54,6 +62,10 @@ static bool config_line(struct planner *planner, const char *line, struct hv_set
     if (planner->plan->guest_count)
         return settings_fail(planner->error,
                              "%s: \"%.40s\" stands behind the first vm=: begin the line like \"vm=vm1 %s\"",
+                             planner->where, word, "kernel=vmlinuz");
+    if (status == WORD_FOUND && is_guest_word(word))
+        return settings_fail(planner->error,
+                             "%s: \"%.40s\" is a guest's setting: begin the line like \"vm=vm0 %s\"",
                              planner->where, word, "kernel=vmlinuz");
     return hypervisor_line(planner, line, hv, seen);
 }
@@ -75,10 +87,10 @@ bool plan_read_config(struct planner *planner, const struct plan_module *file, s
             return true;
         if (status == CFG_NOT_TEXT)
             return settings_fail(planner->error, "%s: not UTF-8 text: write it like \"%s\"", planner->where,
-                                 "vm=vm0 kernel=vmlinuz -- console=ttyS0");
+                                 guest_line_table.right_line);
         if (status == CFG_TOO_LONG)
             return settings_fail(planner->error, "%s: longer than %u bytes: write it like \"%s\"",
-                                 planner->where, PLAN_LINE - 1, "vm=vm0 kernel=vmlinuz -- console=ttyS0");
+                                 planner->where, PLAN_LINE - 1, guest_line_table.right_line);
         if (!config_line(planner, plan->line, hv, &seen))
             return false;
     }

@@ -72,7 +72,7 @@ bool plan_bad_word(struct planner *planner, const char *word)
 {
     return settings_fail(planner->error,
                          "%s: open quote, control character or too long: \"%.60s\": write it like \"%s\"",
-                         planner->where, word, guest_setting_table.right_line);
+                         planner->where, word, planner->guest_table->right_line);
 }
 
 /* The name in the words' vm=, which may stand anywhere among them; vm0 without. */
@@ -215,7 +215,7 @@ bool plan_guest_words(struct planner *planner, struct guest_plan *guest, const c
                 break;
             if (files && !file_word(planner, guest, word, &kernel_seen, &handled))
                 return false;
-            if (!handled && !settings_set(&guest_setting_table, &guest->settings, &seen, word, planner->where,
+            if (!handled && !settings_set(planner->guest_table, &guest->settings, &seen, word, planner->where,
                                           planner->error))
                 return false;
             break;

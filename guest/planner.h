@@ -17,7 +17,8 @@ struct planner {
     unsigned count;
     uint32_t used; /* bit n: module n serves a guest, or is verge.cfg */
     struct settings_error *error;
-    char where[64]; /* what an error begins with */
+    const struct setting_table *guest_table; /* by what is being read: verge.cfg or a module's string */
+    char where[64];                          /* what an error begins with */
 };
 
 struct guest_plan *plan_find_guest(struct plan *plan, const char *name);

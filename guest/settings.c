@@ -193,3 +193,10 @@ const struct setting_table guest_setting_table = {
     .settings = guest_keys,
     .count = ARRAY_SIZE(guest_keys),
 };
+
+const struct setting_table guest_line_table = {
+    .title = "guest",
+    .right_line = "vm=vm0 kernel=vmlinuz mem=256M -- console=ttyS0",
+    .settings = guest_keys,
+    .count = ARRAY_SIZE(guest_keys),
+};

@@ -52,4 +52,7 @@ struct guest_settings {
 
 extern const struct setting_table guest_setting_table;
 
+/* The same keys, and a right line as it stands in verge.cfg, not in a module's string. */
+extern const struct setting_table guest_line_table;
+
 #endif
