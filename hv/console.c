@@ -89,7 +89,16 @@ static void search_port(const struct com_settings *com)
         open[0] = host_serial_open(0, elsewhere[i], com->line);
 }
 
-static void choose_ports(const struct hv_settings *settings)
+/* Where the port that was asked for isn't: the other one, so that something is seen. */
+static unsigned there(const struct hv_settings *settings, unsigned port)
+{
+    bool missing = port != NO_PORT && !open[port] && !settings->com[port].off;
+
+    return missing && open[!port] ? !port : port;
+}
+
+/* `searched`: what isn't open by now isn't there. */
+static void choose_ports(const struct hv_settings *settings, bool searched)
 {
     guest_port = settings->console == HV_SERIAL_COM1 ? 0 : settings->console == HV_SERIAL_COM2 ? 1 : NO_PORT;
     switch (settings->log) {
@@ -106,6 +115,10 @@ static void choose_ports(const struct hv_settings *settings)
         log_port = open[1] && guest_port != 1 ? 1 : 0;
         break;
     }
+    if (searched) {
+        guest_port = there(settings, guest_port);
+        log_port = there(settings, log_port);
+    }
     chosen = true;
     if (log_port == NO_PORT || open[log_port]) {
         if (log_port != NO_PORT)
@@ -120,7 +133,7 @@ void console_search(const struct hv_settings *settings)
         open_port(&settings->com[i], i);
     if (!open[0] && !open[1])
         search_port(&settings->com[0]);
-    choose_ports(settings);
+    choose_ports(settings, true);
 }
 
 void console_open(const struct hv_settings *settings)
@@ -135,6 +148,9 @@ void console_open(const struct hv_settings *settings)
     for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
         if (!open[i] && settings->com[i].where.kind != HOST_SERIAL_LEGACY)
             log_warning("com%u=: no UART answers there", i + 1);
+    if (!open[1] && (settings->console == HV_SERIAL_COM2 || settings->log == HV_SERIAL_COM2))
+        log_warning("%s=com2: this machine has no COM2, or com2= doesn't say where",
+                    settings->console == HV_SERIAL_COM2 ? "console" : "log");
 }
 
 void console_init(const struct hv_settings *settings)
@@ -144,7 +160,7 @@ void console_init(const struct hv_settings *settings)
     log_set_sink(write_log_line, NULL);
     for (unsigned i = 0; i < HOST_SERIAL_PORTS; i++)
         open_port(&settings->com[i], i);
-    choose_ports(settings);
+    choose_ports(settings, false);
 }
 
 void console_start(void)

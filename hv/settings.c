@@ -76,7 +76,7 @@ static const struct setting hv_keys[] = {
      .example = "console=com1",
      CHOICE(console),
      AT_BOOT,
-     .help = "where the bytes that guests send go"},
+     .help = "where the bytes that guests send go; to the other port if that one isn't there, as log= too"},
     {.key = "log",
      .form = "com1|com2|none|auto",
      .standard = "auto",

@@ -119,8 +119,27 @@ def test_a_card_with_two_ports(tmp_path):
 
 @pytest.mark.parametrize("words", ["com1=pci", "com1=pci:ff:1f.7", "com1=io:ffff", "com1=mmio:fe034000", "com1=mmio32:ffffffe0", "com1=spcr,9600,8n1"])
 def test_named_and_absent(tmp_path, words):
+    """A line says so, and all is on the other port."""
     com2, = boot(tmp_path, "-chardev", "null,id=none", "-serial", "chardev:none", "-serial", "file:com2", words=words)
-    assert len(re.findall("com1=: no UART answers there", com2)) == 1 and "vm0: code 0;" in com2, com2
+    assert len(re.findall("com1=: no UART answers there", com2)) == 1, com2
+    shows_all(com2)
+
+
+@pytest.mark.parametrize("words, why", [("console=com2", "console=com2: this machine has no COM2"), ("log=com2", "log=com2: this machine has no COM2"),
+                                        ("console=com2 log=com2", "console=com2: this machine has no COM2")])
+def test_com2_is_absent(tmp_path, words, why):
+    com1, = boot(tmp_path, "-serial", "file:com1", words=words)
+    assert len(re.findall("no COM2", com1)) == 1 and why in com1, com1
+    shows_all(com1)
+
+
+def test_com2_alone(tmp_path):
+    """Guests' bytes go there too, though console=com1 is the default; with com1=off they don't."""
+    ports = ["-serial", "none", "-chardev", "file,id=two,path=two", "-device", "isa-serial,index=1,chardev=two"]
+    two, = boot(tmp_path, *ports)
+    shows_all(two)
+    two, = boot(tmp_path, *ports, words="com1=off")
+    assert BANNER.search(two) and "vm0: code 0;" in two and "RESULT PASS" not in two, two
 
 
 # ---- the line, and the end ---------------------------------------------------------------------------------------------
