@@ -62,8 +62,9 @@ static void check_modules(void)
                  (unsigned long long)module->size, module->crc32, module->string);
     }
     if (boot_info.dropped)
-        log_warning("%u items of the boot loader's information did not fit and were left out",
-                    boot_info.dropped);
+        log_warning("%u items of the boot loader's information did not fit and were left out (room is for %u "
+                    "modules, %u ranges of memory and %u bytes of strings)",
+                    boot_info.dropped, BOOT_MODULES_MAX, BOOT_RANGES_MAX, BOOT_STRINGS_SIZE);
 }
 
 /* onexit=stay: the console's keys go on showing what the guests left. */
@@ -154,10 +155,11 @@ static void check_cpu(const struct guest_plan *guest)
 
     if (cpus_ready(number))
         return;
-    log_error("%s: cpu=%u: %s: set cpu=0", guest->name, number,
-              number < cpus_count() ? "that CPU can't run guests"
-              : cpus_count() == 1   ? "this machine has CPU 0 alone"
-                                    : "this machine has not so many CPUs");
+    if (number < cpus_count())
+        log_error("%s: cpu=%u: that CPU can't run guests: set cpu=0", guest->name, number);
+    else
+        log_error("%s: cpu=%u: this machine's highest is %u: set cpu=0", guest->name, number,
+                  cpus_count() - 1);
     fail();
 }
 
@@ -192,7 +194,7 @@ static void show_trace_on_panic(void)
 static const enum cpu_timer timers[] = {
     [HV_TIMER_AUTO] = CPU_TIMER_AUTO,         [HV_TIMER_ONESHOT] = CPU_TIMER_ONESHOT,
     [HV_TIMER_DEADLINE] = CPU_TIMER_DEADLINE, [HV_TIMER_PREEMPT] = CPU_TIMER_PREEMPTION,
-    [HV_TIMER_PERIODIC] = CPU_TIMER_ONESHOT,
+    [HV_TIMER_PERIODIC] = CPU_TIMER_PERIODIC,
 };
 static const enum cpu_apic apics[] = {[HV_APIC_AUTO] = CPU_APIC_AUTO, [HV_APIC_XAPIC] = CPU_APIC_XAPIC};
 

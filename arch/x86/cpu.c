@@ -90,7 +90,7 @@ static bool choose_deadlines(enum cpu_timer timer)
         return false;
     uint32_t missing = deadline_microcode_missing();
     if (missing)
-        log_info("timer: this CPU's TSC-deadline mode is not reliable %s %x (has %x): %s",
+        log_info("cpu%u: its TSC-deadline mode is not reliable %s %x (has %x): %s", this_cpu()->id,
                  missing == UINT32_MAX ? "with any microcode known, up to" : "before microcode", missing,
                  cpu_microcode(), wanted ? "used all the same" : "not used");
     return wanted || !missing;
@@ -118,7 +118,7 @@ static bool start_timer(enum cpu_timer timer)
         return false;
     }
     bool x2apic = host_lapic_in_x2apic();
-    timer_name = by_deadline ? "TSC-deadline" : "one-shot";
+    timer_name = by_deadline ? "TSC-deadline" : timer == CPU_TIMER_PERIODIC ? "periodic" : "one-shot";
     log_info("timer: the local APIC's in %s mode, %s, %'llu Hz", timer_name, x2apic ? "x2APIC" : "xAPIC",
              (unsigned long long)host_oneshot.ticks_hz);
     return true;

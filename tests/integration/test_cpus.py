@@ -125,7 +125,7 @@ def test_the_console_cpu_has_no_guest():
     assert "RESULT PASS count" in run.out, run.tail()
 
 
-@pytest.mark.parametrize("cpus, wanted, why", [(1, 1, "this machine has CPU 0 alone"), (2, 2, "this machine has not so many CPUs")])
+@pytest.mark.parametrize("cpus, wanted, why", [(1, 1, "this machine's highest is 0"), (2, 2, "this machine's highest is 1")])
 def test_no_such_cpu(cpus, wanted, why):
     run = harness.run_verge(vms=[f"vm=far cpu={wanted} {COUNT}"], expect=125, **smp(cpus))
     assert f"far: cpu={wanted}: {why}: set cpu=0" in run.log, run.tail()

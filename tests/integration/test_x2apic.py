@@ -56,7 +56,7 @@ def test_svm(flags):
     same_in_both("ryzen", image, "timer=oneshot", "one-shot", AMD, ends=r"late; ledger exact")  # S1 of machines.py
 
 
-@pytest.mark.parametrize("timer,mode", [("oneshot", "one-shot"), ("periodic:1000", "one-shot")])
+@pytest.mark.parametrize("timer,mode", [("oneshot", "one-shot"), ("periodic:1000", "periodic")])
 def test_a_cpu_without_it(timer, mode):
     """And the idle loop and the coarse tick in either mode."""
     old, new = (harness.run_verge(machine="skylake", hv=f"timer={timer}", kernel=TIMING, append="count rounds=1000", qemu=[f"cpu: model={model}"])

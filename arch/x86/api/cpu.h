@@ -103,8 +103,15 @@ void cpu_init_time(uint64_t override_hz);
 void cpu_init_speculation(bool off);
 
 /* What ends a guest's run at its deadline: the local APIC's timer by a count (one-shot mode) or by the moment
- * (TSC-deadline mode), whichever suits this CPU (auto), or VT-x's preemption timer. */
-enum cpu_timer { CPU_TIMER_AUTO, CPU_TIMER_ONESHOT, CPU_TIMER_DEADLINE, CPU_TIMER_PREEMPTION };
+ * (TSC-deadline mode), whichever suits this CPU (auto), or VT-x's preemption timer; or the local APIC's ticks
+ * (cpu_start_periodic_timer()), which calibration sets to one-shot mode. */
+enum cpu_timer {
+    CPU_TIMER_AUTO,
+    CPU_TIMER_ONESHOT,
+    CPU_TIMER_DEADLINE,
+    CPU_TIMER_PREEMPTION,
+    CPU_TIMER_PERIODIC
+};
 
 /* How the local APIC is reached: by MSRs (x2APIC mode) where this CPU can, or in memory (xAPIC mode). */
 enum cpu_apic { CPU_APIC_AUTO, CPU_APIC_XAPIC };
