@@ -304,6 +304,7 @@ void speculation_init(bool off)
     drop_refused(&facts, &speculation);
 #ifdef SPECULATION_FORCED /* a test build runs what its emulator never enumerates */
     speculation.guards |= SPECULATION_FORCED;
+    speculation.ibpb |= (SPECULATION_FORCED & GUARD_IBRS) != 0; /* with the other MSRs */
 #endif
     guard_flags |= speculation.guards;
     guard_spec_ctrl_guest = speculation.spec_ctrl;
