@@ -28,7 +28,7 @@ static bool kernel_module(struct planner *planner, unsigned module, const char *
     guest = plan_find_guest(planner->plan, name);
     if (!guest)
         guest = plan_add_guest(planner, name);
-    return guest && plan_set_kernel(planner, guest, module) && plan_guest_words(planner, guest, words, false);
+    return guest && plan_set_kernel(planner, guest, module) && plan_guest_words(planner, guest, words);
 }
 
 /* Only vm= stands in an initrd's string; behind its -- is its own. */
@@ -141,13 +141,13 @@ bool plan_build(const char *hypervisor_string, const struct plan_module *modules
     if (config >= 0) {
         memset(&hv, 0, sizeof hv);
         settings_defaults(&hv_setting_table, &hv);
-        planner.guest_table = &guest_line_table;
+        planner.in_config = true;
         if (!plan_read_config(&planner, &modules[config], &hv) ||
             !hv_settings_overlay(hypervisor_string, &hv, error))
             return false;
         plan->hv = hv;
     }
-    planner.guest_table = &guest_setting_table;
+    planner.in_config = false;
     return take_modules(&planner, MODULE_KERNEL, config >= 0) &&
            take_modules(&planner, MODULE_INITRD, config >= 0) && finish(&planner);
 }

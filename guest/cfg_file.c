@@ -38,7 +38,7 @@ static bool guest_line(struct planner *planner, const char *line)
                              "%s: a second line for %s: give it another name, like \"vm=vm1\"",
                              planner->where, name);
     guest = plan_add_guest(planner, name);
-    return guest && plan_guest_words(planner, guest, line, true);
+    return guest && plan_guest_words(planner, guest, line);
 }
 
 /* Of a line that doesn't begin with vm=. */

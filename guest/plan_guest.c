@@ -68,11 +68,16 @@ static bool copy_name(struct planner *planner, const char *value, char name[VM_N
     return true;
 }
 
+static const struct setting_table *guest_table(const struct planner *planner)
+{
+    return planner->in_config ? &guest_line_table : &guest_setting_table;
+}
+
 bool plan_bad_word(struct planner *planner, const char *word)
 {
     return settings_fail(planner->error,
                          "%s: open quote, control character or too long: \"%.60s\": write it like \"%s\"",
-                         planner->where, word, planner->guest_table->right_line);
+                         planner->where, word, guest_table(planner)->right_line);
 }
 
 /* The name in the words' vm=, which may stand anywhere among them; vm0 without. */
@@ -195,7 +200,7 @@ static bool file_word(struct planner *planner, struct guest_plan *guest, const c
 }
 
 /* The words of a kernel module's string, or of a guest's line in verge.cfg, where files may be named too. */
-bool plan_guest_words(struct planner *planner, struct guest_plan *guest, const char *at, bool files)
+bool plan_guest_words(struct planner *planner, struct guest_plan *guest, const char *at)
 {
     char word[WORD_SIZE];
     uint64_t seen = 0;
@@ -213,9 +218,9 @@ bool plan_guest_words(struct planner *planner, struct guest_plan *guest, const c
         case WORD_FOUND:
             if (word_value(word, "vm"))
                 break;
-            if (files && !file_word(planner, guest, word, &kernel_seen, &handled))
+            if (planner->in_config && !file_word(planner, guest, word, &kernel_seen, &handled))
                 return false;
-            if (!handled && !settings_set(planner->guest_table, &guest->settings, &seen, word, planner->where,
+            if (!handled && !settings_set(guest_table(planner), &guest->settings, &seen, word, planner->where,
                                           planner->error))
                 return false;
             break;

@@ -17,8 +17,8 @@ struct planner {
     unsigned count;
     uint32_t used; /* bit n: module n serves a guest, or is verge.cfg */
     struct settings_error *error;
-    const struct setting_table *guest_table; /* by what is being read: verge.cfg or a module's string */
-    char where[64];                          /* what an error begins with */
+    bool in_config; /* verge.cfg is being read, not a module's string */
+    char where[64]; /* what an error begins with */
 };
 
 struct guest_plan *plan_find_guest(struct plan *plan, const char *name);
@@ -31,7 +31,7 @@ bool plan_set_kernel(struct planner *planner, struct guest_plan *guest, unsigned
 bool plan_add_initrd(struct planner *planner, struct guest_plan *guest, unsigned module, const char *string);
 
 /* The words of a kernel module's string, or of a guest's line in verge.cfg, where files may be named too. */
-bool plan_guest_words(struct planner *planner, struct guest_plan *guest, const char *words, bool files);
+bool plan_guest_words(struct planner *planner, struct guest_plan *guest, const char *words);
 
 /* The error of WORD_BAD. */
 bool plan_bad_word(struct planner *planner, const char *word);

@@ -103,8 +103,8 @@ void cpu_init_time(uint64_t override_hz);
 void cpu_init_speculation(bool off);
 
 /* What ends a guest's run at its deadline: the local APIC's timer by a count (one-shot mode) or by the moment
- * (TSC-deadline mode), whichever suits this CPU (auto), or VT-x's preemption timer; or the local APIC's ticks
- * (cpu_start_periodic_timer()), which calibration sets to one-shot mode. */
+ * (TSC-deadline mode), whichever suits this CPU (auto), or VT-x's preemption timer; or the local APIC's
+ * ticks, from cpu_start_periodic_timer() on; until then it is in one-shot mode. */
 enum cpu_timer {
     CPU_TIMER_AUTO,
     CPU_TIMER_ONESHOT,
